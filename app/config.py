@@ -1,0 +1,33 @@
+"""Settings. The only module that reads the environment."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a deployment can set; the README's table is generated from the descriptions here."""
+
+    model_config = SettingsConfigDict(env_prefix="UNITSCOPE_", extra="ignore")
+
+    database_url: str | None = Field(
+        None,
+        description="Address of a PostgreSQL server, version 15 or newer "
+        "(`postgresql://user:password@host/name`). Unset: an embedded PostgreSQL inside the "
+        "data directory.",
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("unitscope")),
+        description="Where the embedded database and temporary files live.",
+    )
+    host: str = Field("127.0.0.1", description="Address that `unitscope serve` listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port that `unitscope serve` listens on.")
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once."""
+    return Settings()

@@ -1,0 +1,147 @@
+"""Scans and what they leave: a row of statistics and packed examples for every unit."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    func,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base
+
+
+class Scan(Base):
+    """One pass of one model over one corpus, for one set of sources."""
+
+    __tablename__ = "scans"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    language_model_id: Mapped[int] = mapped_column(
+        ForeignKey("language_models.id", ondelete="CASCADE")
+    )
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpora.id", ondelete="CASCADE"))
+    status: Mapped[str]  # running | complete | failed
+    settings_hash: Mapped[str]
+    settings: Mapped[dict[str, Any]] = mapped_column(JSONB)  # top_k, seed, atlas_tokens, dtype…
+    n_tokens_done: Mapped[int] = mapped_column(BigInteger)
+    error: Mapped[str | None]
+    software_version: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class ScanSource(Base):
+    """A source of a scan. `is_current` marks the newest complete one of (source, corpus): pages
+    and REST read only current ones."""
+
+    __tablename__ = "scan_sources"
+    __table_args__ = (
+        Index(
+            "ix_scan_sources_current",
+            "source_id",
+            "corpus_id",
+            unique=True,
+            postgresql_where="is_current",
+        ),
+    )
+
+    scan_id: Mapped[int] = mapped_column(
+        ForeignKey("scans.id", ondelete="CASCADE"), primary_key=True
+    )
+    source_id: Mapped[int] = mapped_column(
+        ForeignKey("sources.id", ondelete="CASCADE"), primary_key=True
+    )
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpora.id", ondelete="CASCADE"))
+    is_current: Mapped[bool]
+    n_alive: Mapped[int]  # units active at least once in the corpus
+    n_atlas_positions: Mapped[int]  # positions that histograms and intervals were drawn from
+    density_histogram: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    # units per decade-quarter of density: bin i covers [10**(-8 + i/4), 10**(-8 + (i+1)/4));
+    # 32 bins, the last closed; dead units are in none
+
+
+class UnitStats(Base):
+    """What one unit did over one corpus. Exact over the corpus, but for what says atlas.
+
+    histogram_edges/counts  atlas: 0 is always an edge; positions of exactly 0 are in n_zero
+                            (relative to n_atlas_positions) and in no bin
+    interval_*  atlas: bands in ascending order, together covering every atlas position once;
+                [low, high) but for the last, which is closed; counts of positions and mass
+                (sum of |activation|) in each
+    token_*     atlas: the tokens with most of the unit's positive activation, descending:
+                their sum, count of active positions, and count of positions
+    """
+
+    __tablename__ = "unit_stats"
+    __table_args__ = (
+        Index("ix_unit_stats_density", "source_id", "density", "index"),
+        Index("ix_unit_stats_max", "source_id", "max", "index"),
+        Index("ix_unit_stats_tokens", "token_ids", postgresql_using="gin"),
+        {"postgresql_partition_by": "LIST (scan_id)"},
+    )
+
+    scan_id: Mapped[int] = mapped_column(primary_key=True)
+    source_id: Mapped[int] = mapped_column(primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    n_tokens: Mapped[int] = mapped_column(BigInteger)
+    n_active: Mapped[int] = mapped_column(BigInteger)
+    density: Mapped[float] = mapped_column(DOUBLE_PRECISION)
+    max: Mapped[float] = mapped_column(REAL)
+    min: Mapped[float] = mapped_column(REAL)
+    mean: Mapped[float] = mapped_column(DOUBLE_PRECISION)
+    std: Mapped[float] = mapped_column(DOUBLE_PRECISION)
+    skewness: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
+    kurtosis: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)  # excess
+    n_zero: Mapped[int]
+    histogram_edges: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    histogram_counts: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    interval_edges: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    interval_counts: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    interval_mass: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    token_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    token_sums: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    token_n_active: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    token_n: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    atlas_sum: Mapped[float] = mapped_column(DOUBLE_PRECISION)  # of positive activations
+
+
+class Examples(Base):
+    """All examples of one kind of one unit, packed in one row, best first.
+
+    kind        `top`, `bottom`, `interval` or `random`
+    windows     window indices; every array has one entry an example
+    positions   the position that the example is about: of the maximum (top), of the minimum
+                (bottom), or the sampled one (interval, random)
+    max_positions  where the greatest counted activation (`highs`) is
+    lows, highs exact least and greatest activation of the window's counted positions: the
+                `codec.Scale` of its levels
+    intervals   index of the interval of the sampled position; empty for top and bottom
+    values      exact activation at `positions`
+    levels      zlib of the examples' levels one after another, one byte for each token of the
+                window (uncounted positions hold the level of zero)
+    """
+
+    __tablename__ = "examples"
+    __table_args__ = {"postgresql_partition_by": "LIST (scan_id)"}
+
+    scan_id: Mapped[int] = mapped_column(primary_key=True)
+    source_id: Mapped[int] = mapped_column(primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    windows: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    positions: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    values: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    max_positions: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    lows: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    highs: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    intervals: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    levels: Mapped[bytes] = mapped_column(LargeBinary)
