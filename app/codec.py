@@ -69,7 +69,8 @@ def encode(values: Float[np.ndarray, "*shape"], scale: Scale) -> UInt8[np.ndarra
 
 def decode(levels: UInt8[np.ndarray, "*shape"], scale: Scale) -> Float[np.ndarray, "*shape"]:
     """float32 activations that `levels` stand for; the inverse of `encode` to half a step."""
-    return level_values(scale)[levels]
+    values: np.ndarray = level_values(scale)[levels]
+    return values
 
 
 def level_values(scale: Scale) -> Float[np.ndarray, " 256"]:

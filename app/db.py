@@ -52,16 +52,16 @@ def make_engine(url: str) -> Engine:
     engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10)
     try:
         with engine.connect() as connection:
-            version = connection.dialect.server_version_info or (0,)
+            version = int((connection.dialect.server_version_info or (0,))[0])
     except OperationalError as error:
         where = make_url(url).render_as_string(hide_password=True)
         raise DatabaseUnavailable(
             f"No PostgreSQL answers at {where}: {error.orig}. Start it, or correct "
             "UNITSCOPE_DATABASE_URL."
         ) from error
-    if version[0] < MINIMUM_SERVER_VERSION:
+    if version < MINIMUM_SERVER_VERSION:
         raise DatabaseUnavailable(
-            f"The server is PostgreSQL {version[0]}; version {MINIMUM_SERVER_VERSION} or newer is "
+            f"The server is PostgreSQL {version}; version {MINIMUM_SERVER_VERSION} or newer is "
             "needed."
         )
     return engine
