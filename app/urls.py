@@ -1,0 +1,136 @@
+"""Every address of the site and of the API. Nothing else builds one.
+
+All are paths from the site's root, without a host, percent-encoded. Query values that are None
+are left out, so that an address says only what differs from the default.
+"""
+
+from urllib.parse import quote, urlencode
+
+API = "/api/v1"
+OPENAPI = "/api/openapi.json"
+API_DOCS = "/api/docs"
+STATIC = "/static"
+HEALTHZ = "/healthz"
+READYZ = "/readyz"
+METRICS = "/metrics"
+
+QueryValue = str | int | float | bool | None
+
+
+def _path(*parts: str | int) -> str:
+    return "/" + "/".join(quote(str(part), safe="") for part in parts)
+
+
+def _with_query(path: str, query: dict[str, QueryValue]) -> str:
+    given = {name: _plain(value) for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given, quote_via=quote)}" if given else path
+
+
+def _plain(value: QueryValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# Pages
+
+
+def home() -> str:
+    return "/"
+
+
+def model(model: str) -> str:
+    return _path(model)
+
+
+def source(model: str, source: str, **query: QueryValue) -> str:
+    """A source's units; `query` is the listing's state (corpus, sort, order, alive, cursor…)."""
+    return _with_query(_path(model, source), query)
+
+
+def unit(
+    model: str,
+    source: str,
+    index: int,
+    *,
+    corpus: str | None = None,
+    tab: str | None = None,
+    embed: bool = False,
+) -> str:
+    """A unit's permalink."""
+    query: dict[str, QueryValue] = {"corpus": corpus, "tab": tab, "embed": 1 if embed else None}
+    return _with_query(_path(model, source, index), query)
+
+
+def random_unit(model: str, source: str) -> str:
+    return _path(model, source, "random")
+
+
+def search(**query: QueryValue) -> str:
+    """The search page with its state (q, token, logit, model…)."""
+    return _with_query("/search", query)
+
+
+def jobs() -> str:
+    return "/jobs"
+
+
+def job(job_id: int) -> str:
+    return _path("jobs", job_id)
+
+
+def static(path: str) -> str:
+    """A file under static/, such as `css/site.css`; slashes stay."""
+    return f"{STATIC}/{quote(path)}"
+
+
+# REST
+
+
+def api_models() -> str:
+    return f"{API}/models"
+
+
+def api_model(model: str) -> str:
+    return api_models() + _path(model)
+
+
+def api_sources(model: str) -> str:
+    return f"{api_model(model)}/sources"
+
+
+def api_source(model: str, source: str) -> str:
+    return api_sources(model) + _path(source)
+
+
+def api_units(model: str, source: str, **query: QueryValue) -> str:
+    return _with_query(f"{api_source(model, source)}/units", query)
+
+
+def api_unit(model: str, source: str, index: int) -> str:
+    return f"{api_source(model, source)}/units" + _path(index)
+
+
+def api_examples(
+    model: str, source: str, index: int, *, kind: str | None = None, corpus: str | None = None
+) -> str:
+    path = f"{api_unit(model, source, index)}/examples"
+    return _with_query(path, {"kind": kind, "corpus": corpus})
+
+
+def api_unit_tokens(model: str, source: str, index: int, *, corpus: str | None = None) -> str:
+    return _with_query(f"{api_unit(model, source, index)}/tokens", {"corpus": corpus})
+
+
+def api_search(model: str, **query: QueryValue) -> str:
+    return _with_query(f"{api_model(model)}/search", query)
+
+
+def api_corpora() -> str:
+    return f"{API}/corpora"
+
+
+def api_corpus(corpus: str) -> str:
+    return api_corpora() + _path(corpus)
+
+
+def api_windows(corpus: str, **query: QueryValue) -> str:
+    return _with_query(f"{api_corpus(corpus)}/windows", query)
