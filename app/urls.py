@@ -52,16 +52,28 @@ def unit(
     index: int,
     *,
     corpus: str | None = None,
-    tab: str | None = None,
+    kind: str | None = None,
     embed: bool = False,
+    whole: bool = False,
+    numbers: bool = False,
 ) -> str:
-    """A unit's permalink."""
-    query: dict[str, QueryValue] = {"corpus": corpus, "tab": tab, "embed": 1 if embed else None}
+    """A unit's permalink; `kind` of examples, `whole` windows, `numbers` under the tokens."""
+    query: dict[str, QueryValue] = {
+        "corpus": corpus,
+        "kind": kind,
+        "whole": 1 if whole else None,
+        "numbers": 1 if numbers else None,
+        "embed": 1 if embed else None,
+    }
     return _with_query(_path(model, source, index), query)
 
 
 def random_unit(model: str, source: str) -> str:
     return _path(model, source, "random")
+
+
+def corpus(corpus: str) -> str:
+    return _path("corpora", corpus)
 
 
 def search(**query: QueryValue) -> str:
