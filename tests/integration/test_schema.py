@@ -1,0 +1,39 @@
+"""The schema's version: upgraded, found too old, found too new."""
+
+import pytest
+from sqlalchemy import Engine, text
+
+from app import db
+from app.errors import SchemaMismatch
+from tests.databases import Cluster
+
+pytestmark = pytest.mark.both_servers
+
+
+def test_a_migrated_database_passes_the_check(engine: Engine) -> None:
+    db.check_schema(engine)
+
+
+def test_an_empty_database_is_refused_until_upgraded(cluster: Cluster) -> None:
+    with cluster.engine(template="template0") as engine:
+        with pytest.raises(SchemaMismatch, match="unitscope db upgrade"):
+            db.check_schema(engine)
+        db.upgrade(engine)
+        db.check_schema(engine)
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'from_the_future'"))
+    with pytest.raises(SchemaMismatch, match="newer"):
+        db.check_schema(engine)
+    with pytest.raises(SchemaMismatch, match="newer"):
+        db.upgrade(engine)
+    with engine.connect() as connection:
+        found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    assert found == "from_the_future"
+
+
+def test_upgrading_twice_changes_nothing(engine: Engine) -> None:
+    db.upgrade(engine)
+    db.check_schema(engine)
