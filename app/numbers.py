@@ -1,0 +1,51 @@
+"""How numbers are printed on pages: short, aligned, with a real minus sign."""
+
+import math
+
+MINUS = "\N{MINUS SIGN}"
+_LARGEST_PLAIN, _SMALLEST_PLAIN = 1e6, 1e-3
+
+
+def format_activation(value: float) -> str:
+    """Three significant digits: 3.21, 0.0123, 12.3, 1,234, 4.1e−5."""
+    if value == 0:
+        return "0"
+    if not math.isfinite(value):
+        return str(value).replace("-", MINUS)
+    rounded = float(f"{value:.3g}")
+    size = abs(rounded)
+    if not _SMALLEST_PLAIN <= size < _LARGEST_PLAIN:
+        return _scientific(value)
+    decimals = max(2 - math.floor(math.log10(size)), 0)
+    return f"{rounded if decimals else value:,.{decimals}f}".replace("-", MINUS)
+
+
+def format_count(value: int) -> str:
+    """Whole numbers with commas: 1,234,567."""
+    return f"{value:,}".replace("-", MINUS)
+
+
+def format_short_count(value: int) -> str:
+    """Large counts in short: 512, 65.5k, 2.63M, 1.2B."""
+    for size, suffix in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{suffix}"
+    return str(value)
+
+
+def format_share(value: float) -> str:
+    """A share of one as a percentage with up to three significant digits: 41%, 0.35%.
+
+    Only all is 100%, and only nothing is 0%: what rounds there is printed as > 99.9% or in powers.
+    """
+    percent = value * 100
+    if 99.95 <= percent < 100:
+        return "> 99.9%"
+    if 0 < percent < _SMALLEST_PLAIN:
+        return f"{_scientific(percent)}%"
+    return f"{float(f'{percent:.3g}'):g}%".replace("-", MINUS)
+
+
+def _scientific(value: float) -> str:
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}".replace("-", MINUS)

@@ -1,0 +1,198 @@
+"""Examples as rows of cells: what the page shows of a token window.
+
+A cell is the shortest run of whole tokens that covers whole characters: most often one token; two
+or more where a byte-level tokenizer cut a character (an emoji, an accent) in pieces. Joining the
+texts of the counted cells gives the window's text, for any Unicode. Inside a cell the text is cut
+into segments, so that spaces, tabs, line ends and characters that nobody can see can be drawn.
+
+Cost: one pass over the tokens; the segments and the printed numbers of texts and values seen
+before come from a cache, for a page repeats them thousands of times.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from app.numbers import format_activation
+from app.units.schemas import Example, ExampleKind, Stats
+
+SegmentKind = Literal["text", "space", "tab", "newline", "return", "hidden"]
+
+# Tokens before and after the position that an example is about which are shown at first. A causal
+# model's activation depends on what stands before, so that side gets more.
+NEAR_BEFORE = 28
+NEAR_AFTER = 12
+
+# Shares of the scale below this leave the paper white: no reader can tell them from zero.
+FAINTEST_SHARE = 0.005
+
+# Characters that act on their neighbours or cannot be seen: controls, format characters (bidi
+# overrides among them), odd spaces and line separators. Joiners and variation selectors stay in
+# the text, for emoji and several scripts need them.
+_HIDDEN = (
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180e"
+    "\u2000-\u200b\u200e\u200f\u2028-\u202f\u205f-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0001"
+)
+_SEGMENTS = re.compile(
+    f"(?P<space> +)|(?P<tab>\t)|(?P<newline>\n)|(?P<return>\r)|(?P<hidden>[{_HIDDEN}])"
+    f"|(?P<text>[^ \t\n\r{_HIDDEN}]+)"
+)
+
+
+class Segment(NamedTuple):
+    """A run of a cell's text that is drawn in one way; `label` names a hidden character."""
+
+    kind: SegmentKind
+    text: str
+    label: str
+
+
+class Part(NamedTuple):
+    """One token of a cell: its activation as printed, and its share of the page's scale.
+
+    `share` is what the style sheet colours by: ".53" of the scale, "" where nothing is to colour.
+    """
+
+    value: str
+    share: str
+    is_negative: bool
+
+
+class Cell(NamedTuple):
+    """A run of tokens over whole characters.
+
+    value, share  as a Part's, but for "" where the value is 0; a split cell has the values of
+                  all its tokens, and no share, for each of its parts has its own
+    flags         the style sheet's names: m is what the example is about, n negative, u put in
+                  and not counted (BOS), s split over several tokens
+    """
+
+    segments: tuple[Segment, ...]
+    parts: tuple[Part, ...]
+    value: str
+    share: str
+    flags: str
+
+    @property
+    def text(self) -> str:
+        """The characters of the window that the cell covers."""
+        return "".join(segment.text for segment in self.segments)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether several tokens share the cell's characters."""
+        return len(self.parts) > 1
+
+    @property
+    def is_counted(self) -> bool:
+        """False for a token that was put in, such as BOS."""
+        return "u" not in self.flags
+
+
+class CellRow(NamedTuple):
+    """An example's cells: the neighbourhood of its position, and what lies before and after."""
+
+    before: tuple[Cell, ...]
+    near: tuple[Cell, ...]
+    after: tuple[Cell, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells of the window in order."""
+        return self.before + self.near + self.after
+
+
+@dataclass(frozen=True, slots=True)
+class ColourScale:
+    """What full colour stands for on a page, in the unit's own activation (`full` > 0, or 0)."""
+
+    full: float
+    words: str
+    is_negative: bool
+
+
+def colour_scale(stats: Stats, kind: ExampleKind) -> ColourScale:
+    """The scale of a list of examples: one for all of them, so that they can be compared.
+
+    The unit's maximum is full colour. Lists of the most negative activations, and units that are
+    never positive, take the minimum instead.
+    """
+    if kind == "bottom" or stats.max <= 0:
+        words = f"minimum, {format_activation(stats.min)}"
+        return ColourScale(max(-stats.min, 0.0), words, is_negative=True)
+    words = f"maximum, {format_activation(stats.max)}"
+    return ColourScale(stats.max, words, is_negative=False)
+
+
+def cell_row(example: Example, scale: ColourScale) -> CellRow:
+    """Lays an example out: the neighbourhood of `position` apart from the rest of the window."""
+    near_from = example.position - NEAR_BEFORE
+    near_to = example.position + NEAR_AFTER
+    groups: tuple[list[Cell], list[Cell], list[Cell]] = ([], [], [])
+    for first, last in _spans(example.tokens, example.activations):
+        where = 0 if last <= near_from else 1 if first <= near_to else 2
+        groups[where].append(_cell(example, first, last, scale.full))
+    return CellRow(tuple(groups[0]), tuple(groups[1]), tuple(groups[2]))
+
+
+def _cell(example: Example, first: int, last: int, full: float) -> Cell:
+    """The cell of the tokens [first, last)."""
+    text = example.tokens[first]
+    mark = "m " if first <= example.position < last else ""
+    if last == first + 1:
+        value = example.activations[first]
+        if value is None:
+            return Cell(segments(text), (), "", "", mark + "u")
+        part = _part(value, full)
+        flags = mark + "n" if part.is_negative and part.share else mark.rstrip()
+        printed = part.value if value else ""  # most latents are 0 nearly everywhere: said once
+        return Cell(segments(text), (part,), printed, part.share, flags)
+    parts = tuple(_part(value or 0.0, full) for value in example.activations[first:last])
+    return Cell(segments(text), parts, " · ".join(part.value for part in parts), "", mark + "s")
+
+
+def _spans(tokens: Sequence[str], activations: Sequence[float | None]) -> Iterator[tuple[int, int]]:
+    """Runs [first, last) of tokens: a counted token without text joins the counted one before."""
+    first = 0
+    for position in range(1, len(tokens) + 1):
+        at_end = position == len(tokens)
+        if (
+            not at_end
+            and tokens[position] == ""
+            and activations[position] is not None
+            and activations[position - 1] is not None
+        ):
+            continue
+        yield first, position
+        first = position
+
+
+@lru_cache(maxsize=65536)
+def _part(value: float, full: float) -> Part:
+    share = min(abs(value) / full, 1.0) if full > 0 else 0.0
+    if value == 0:
+        return Part("0", "", is_negative=False)
+    printed = f"{share:.2f}".lstrip("0").removesuffix(".00") if share >= FAINTEST_SHARE else ""
+    return Part(format_activation(value), printed, value < 0)
+
+
+@lru_cache(maxsize=65536)
+def segments(text: str) -> tuple[Segment, ...]:
+    """Cuts `text` into segments; their texts join to `text`."""
+    found = []
+    for match in _SEGMENTS.finditer(text):
+        kind: SegmentKind = match.lastgroup  # type: ignore[assignment]
+        piece = match.group()
+        found.append(Segment(kind, piece, _label(piece) if kind == "hidden" else ""))
+    return tuple(found)
+
+
+def _label(character: str) -> str:
+    """What is drawn for a character that cannot be seen: a picture of it or its code point."""
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)  # the control pictures: ␀ ␁ …
+    return "⍽" if code == 0xA0 else f"{code:04X}"

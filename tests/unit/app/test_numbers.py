@@ -1,0 +1,55 @@
+"""How numbers are printed."""
+
+import pytest
+
+from app.numbers import format_activation, format_count, format_share, format_short_count
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        (0.0, "0"),
+        (3.21456, "3.21"),
+        (0.0123456, "0.0123"),
+        (12.34, "12.3"),
+        (1234.5, "1,234"),
+        (999.6, "1,000"),
+        (0.09999, "0.100"),
+        (-0.1699, "−0.170"),
+        (4.12e-5, "4.1e−5"),
+        (3e-5, "3e−5"),
+        (2.5e7, "2.5e7"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_activations_have_three_digits_and_a_real_minus(value: float, printed: str) -> None:
+    assert format_activation(value) == printed
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        (0.0, "0%"),
+        (0.41, "41%"),
+        (0.0035, "0.35%"),
+        (0.12345, "12.3%"),
+        (1e-7, "1e−5%"),
+        (1.0, "100%"),
+    ],
+)
+def test_shares_are_percentages(value: float, printed: str) -> None:
+    assert format_share(value) == printed
+
+
+def test_only_all_is_printed_as_all() -> None:
+    assert format_share(0.999999) == "> 99.9%"
+
+
+def test_counts_are_grouped_or_shortened() -> None:
+    assert format_count(1234567) == "1,234,567"
+    assert [format_short_count(n) for n in (512, 65536, 2_630_000, 1_200_000_000)] == [
+        "512",
+        "65.5k",
+        "2.63M",
+        "1.2B",
+    ]
