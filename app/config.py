@@ -4,8 +4,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import InvalidInput
 
 
 class Settings(BaseSettings):
@@ -29,5 +31,10 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The process's settings, read once."""
-    return Settings()
+    """The process's settings, read once. Raises InvalidInput that names the variable at fault."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = f"UNITSCOPE_{'_'.join(str(part) for part in first['loc'])}".upper()
+        raise InvalidInput(f"{name}={first['input']!r} will not do: {first['msg']}.") from error

@@ -95,6 +95,16 @@ def upgrade(engine: Engine) -> None:
         connection.rollback()
 
 
+def prepare(engine: Engine) -> None:
+    """Makes the schema fit: the embedded database is ours to upgrade, a server's is checked."""
+    try:
+        check_schema(engine)
+    except SchemaMismatch:
+        if get_settings().database_url is not None:
+            raise
+        upgrade(engine)
+
+
 def check_schema(engine: Engine) -> None:
     """Raises SchemaMismatch unless the database is at exactly this version of the code."""
     config = alembic_config(engine)

@@ -69,6 +69,24 @@ class ScanSource(Base):
     # 32 bins, the last closed; dead units are in none
 
 
+class CompletedIndex(Base):
+    """A request to index that was carried out in full, remembered by the hash of all that went in.
+
+    Lets a repeated request be answered without loading the model. It holds only while the model
+    and the corpus are there and at least `n_sources` sources are current on them.
+    """
+
+    __tablename__ = "completed_indexes"
+
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    language_model_id: Mapped[int] = mapped_column(
+        ForeignKey("language_models.id", ondelete="CASCADE")
+    )
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpora.id", ondelete="CASCADE"))
+    n_sources: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
 class UnitStats(Base):
     """What one unit did over one corpus. Exact over the corpus, but for what says atlas.
 
