@@ -20,19 +20,23 @@ Item = TypeVar("Item")
 KeyPart = int | float | str
 DIGEST_SIZE = 8
 MAX_LENGTH = 1000
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 500
 
 
 class Page(BaseModel, Generic[Item]):
     """A part of a listing, and the cursor of the part after it."""
 
     items: list[Item]
-    next: str | None = Field(None, description="Pass as `cursor` for what follows; null at the end.")
+    next: str | None = Field(
+        None, description="Pass as `cursor` for what follows; null at the end."
+    )
 
 
 def encode(listing: str, key: tuple[KeyPart, ...]) -> str:
     """The cursor that continues `listing` after the item whose sort key is `key`."""
     payload = json.dumps(key, separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(_digest(listing, payload) + payload).decode().rstrip("=")
+    return _text(_digest(listing, payload) + payload)
 
 
 def decode(listing: str, cursor: str, types: tuple[type, ...]) -> tuple[KeyPart, ...]:
@@ -47,7 +51,7 @@ def decode(listing: str, cursor: str, types: tuple[type, ...]) -> tuple[KeyPart,
     except (binascii.Error, ValueError) as error:
         raise _refusal(cursor) from error
     payload = raw[DIGEST_SIZE:]
-    if raw[:DIGEST_SIZE] != _digest(listing, payload) or encode_raw(raw) != cursor:
+    if raw[:DIGEST_SIZE] != _digest(listing, payload) or _text(raw) != cursor:
         raise _refusal(cursor)
     key = tuple(json.loads(payload))
     if len(key) != len(types) or not all(map(isinstance, key, types)):
@@ -55,7 +59,7 @@ def decode(listing: str, cursor: str, types: tuple[type, ...]) -> tuple[KeyPart,
     return key
 
 
-def encode_raw(raw: bytes) -> str:
+def _text(raw: bytes) -> str:
     """Base64url without padding; comparing with it refuses strays in the unused last bits."""
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
