@@ -86,6 +86,8 @@ def upgrade(engine: Engine) -> None:
     """Brings the schema to this version of the code; refuses a newer database."""
     config = alembic_config(engine)
     found = _found_revision(engine)
+    if found == ScriptDirectory.from_config(config).get_current_head():
+        return
     if found is not None and not _is_known(config, found):
         raise SchemaMismatch(_newer(found))
     with engine.connect() as connection:
@@ -119,6 +121,11 @@ def check_schema(engine: Engine) -> None:
         f"The database is {was}; this version of Unitscope needs revision {head}. "
         "Run `unitscope db upgrade`."
     )
+
+
+def is_empty(engine: Engine) -> bool:
+    """Whether no version of Unitscope has set up this database yet."""
+    return _found_revision(engine) is None
 
 
 def _found_revision(engine: Engine) -> str | None:

@@ -119,15 +119,17 @@ def _run(account: pwd.struct_passwd | None, program: str, *arguments: str | Path
             "No PostgreSQL server is installed here (initdb): run `make test`, which installs "
             "one, or on Debian apt-get install postgresql."
         )
+    user, group = (account.pw_uid, account.pw_gid) if account else (None, None)
     done = subprocess.run(
         [programs / program, *arguments],
+        user=user,
+        group=group,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,  # no pipe: the server would hold it open
         stderr=subprocess.DEVNULL,
         check=False,
         cwd="/",
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-        **({"user": account.pw_uid, "group": account.pw_gid} if account else {}),
     )
     if done.returncode != 0:
         raise RuntimeError(f"{programs / program} {arguments} ended with {done.returncode}")

@@ -1,0 +1,180 @@
+"""The command `unitscope`.
+
+Nothing heavy is imported until a command needs it: `--help` answers at once, and only `index`
+brings in torch.
+"""
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from app.errors import AppError
+
+app = typer.Typer(
+    help="Look into language models: every neuron and SAE latent on a page of its own.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+database = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(database, name="db")
+
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on (UNITSCOPE_HOST, else 127.0.0.1).")
+]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port (UNITSCOPE_PORT, else 8000).")
+]
+
+
+def main() -> None:
+    """Runs the command; a failure that a person can mend is one line and exit status 1."""
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        app()
+    except AppError as error:
+        print(f"unitscope: {error.message}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Ends as on Ctrl-C: work in hand is undone and the embedded database is left in order."""
+    raise SystemExit(128 + number)
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        print(f"unitscope {version('unitscope')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Look into language models: every neuron and SAE latent on a page of its own."""
+
+
+@app.command()
+def demo(
+    port: Port = None,
+    host: Host = None,
+    is_served: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Serve the site when the index is done.")
+    ] = True,
+) -> None:
+    """Index the shipped model over Python's standard library, and serve the site."""
+    from app import demo, serving
+
+    place = serving.place(host, port)
+    if is_served:
+        place.check_free()
+    demo.make()
+    if is_served:
+        serving.serve(place, n_workers=1)
+
+
+@app.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests.")] = 1,
+) -> None:
+    """Serve the site."""
+    from app import db, serving
+
+    place = serving.place(host, port)
+    place.check_free()
+    db.prepare(db.get_engine())
+    serving.serve(place, n_workers=workers)
+
+
+@app.command()
+def index(
+    model: Annotated[str, typer.Argument(help="A hub id, or a directory in Hugging Face format.")],
+    corpus: Annotated[
+        str,
+        typer.Option(
+            help="A text, JSONL or Parquet file, a directory of them, "
+            "hf:DATASET[:CONFIG][:SPLIT], or stdlib."
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="The model's name in addresses.")] = None,
+    corpus_name: Annotated[str | None, typer.Option(help="The corpus's name.")] = None,
+    text_field: Annotated[str, typer.Option(help="Field of JSONL or Parquet.")] = "text",
+    neurons: Annotated[str, typer.Option(help="Layers: all, none, or 0,3-5.")] = "all",
+    sae: Annotated[
+        list[str] | None,
+        typer.Option(help="A directory that SAELens wrote, or saelens:RELEASE:ID. Repeatable."),
+    ] = None,
+    sae_name: Annotated[
+        list[str] | None, typer.Option(help="Name of the SAE given in the same place. Repeatable.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many tokens of the corpus.")
+    ] = None,
+    context: Annotated[int, typer.Option(min=2, help="Tokens in a window.")] = 128,
+    bos: Annotated[
+        str, typer.Option(help="Put a BOS before each window: auto, yes or no.")
+    ] = "auto",
+    pack: Annotated[bool, typer.Option("--pack", help="Windows may cross documents.")] = False,
+    top_k: Annotated[int, typer.Option(min=1, max=200, help="Strongest examples a unit.")] = 20,
+    atlas_tokens: Annotated[
+        int, typer.Option(min=1, help="Size of the uniform sample for intervals.")
+    ] = 65536,
+    seed: Annotated[int, typer.Option(min=0, help="Of the uniform sample.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    revision: Annotated[str | None, typer.Option(help="The hub's branch, tag or commit.")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Allow the model's own code to run.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Run in this process until done (as it always does).")
+    ] = True,
+    remember: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Scan a corpus with a model: what do its neurons and SAE latents respond to?
+
+    Running the same command again does no work twice; after an interruption it takes up the work.
+    """
+    options = locals()
+    from app import indexing, serving
+
+    del options["wait"]
+    fingerprint = options.pop("remember")
+    options |= {"saes": options.pop("sae") or [], "sae_names": options.pop("sae_name") or []}
+    model_slug = indexing.index(options, fingerprint)
+    print(f"{serving.place(None, None).url}/{model_slug}")
+
+
+@database.command("upgrade")
+def upgrade() -> None:
+    """Bring the database's schema to this version."""
+    from app import db
+
+    engine = db.get_engine()
+    db.upgrade(engine)
+    print("The database is at this version of Unitscope.")
+
+
+@app.command()
+def doctor(port: Port = None) -> None:
+    """Tell what is wrong with this set-up, and how to mend it."""
+    from app.doctor import examine
+
+    if not examine(port):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The one bridge from the web side to the workers: the command `index` runs a scan in its process.
+
+`app/` imports no torch, but a person has one command, `unitscope`. The import below is lazy, so
+that only `index` pays for it (docs/decisions/0007-one-command.md).
+"""
+
+from typing import Any
+
+from sqlalchemy import func, select
+
+from app import db
+from app.errors import InvalidInput
+from app.models import CompletedIndex, Corpus, LanguageModel, ScanSource, Source
+
+
+def index(options: dict[str, Any], fingerprint: str | None) -> str:
+    """Carries out a request to index; returns the model's slug.
+
+    `options` are the fields of `workers.index.IndexRequest`. With a `fingerprint`, the request is
+    remembered under it once it is complete. Raises AppError for what a person can mend.
+    """
+    engine = db.get_engine()
+    db.prepare(engine)
+
+    from pydantic import ValidationError
+
+    from workers.index import IndexRequest, run_index
+    from workers.progress import TerminalProgress
+
+    try:
+        request = IndexRequest(**options)
+    except ValidationError as error:
+        raise InvalidInput(_say(error.errors(include_url=False))) from error
+    with TerminalProgress() as progress:
+        result = run_index(request, engine, progress)
+    if fingerprint is not None:
+        remember(fingerprint, result.model_slug, result.corpus_slug)
+    return str(result.model_slug)
+
+
+def remember(fingerprint: str, model_slug: str, corpus_slug: str) -> None:
+    """Notes that everything asked for under `fingerprint` is now complete."""
+    with db.session() as session:
+        model_id = session.scalars(
+            select(LanguageModel.id).where(LanguageModel.slug == model_slug)
+        ).one()
+        corpus_id = session.scalars(select(Corpus.id).where(Corpus.slug == corpus_slug)).one()
+        session.merge(
+            CompletedIndex(
+                fingerprint=fingerprint,
+                language_model_id=model_id,
+                corpus_id=corpus_id,
+                n_sources=session.scalar(_count_current(model_id, corpus_id)) or 0,
+            )
+        )
+
+
+def is_complete(fingerprint: str) -> bool:
+    """Whether what was remembered under `fingerprint` is still all there."""
+    with db.session() as session:
+        done = session.get(CompletedIndex, fingerprint)
+        if done is None or done.n_sources == 0:
+            return False
+        current = session.scalar(_count_current(done.language_model_id, done.corpus_id)) or 0
+        return current >= done.n_sources
+
+
+def _count_current(model_id: int, corpus_id: int) -> Any:
+    return (
+        select(func.count())
+        .select_from(ScanSource)
+        .join(Source, Source.id == ScanSource.source_id)
+        .where(
+            Source.language_model_id == model_id,
+            ScanSource.corpus_id == corpus_id,
+            ScanSource.is_current,
+        )
+    )
+
+
+def _say(errors: list[Any]) -> str:
+    first = errors[0]
+    name = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
+    return f"{name}={first['input']!r} will not do: {first['msg']}."
