@@ -17,6 +17,34 @@ def create(connection: Connection, tables: tuple[str, ...], owner_id: int) -> No
         )
 
 
+def prepare(connection: Connection, tables: tuple[str, ...], owner_id: int) -> None:
+    """Makes tables that `attach` will turn into partitions; until then nobody sees them.
+
+    Making a partition locks its table against readers until the transaction ends. So whatever
+    takes longer than a moment to fill is filled first and attached last, which locks out nobody.
+    Indexes come with `attach`, and are built faster then.
+    """
+    for table in tables:
+        key = "corpus_id" if table in CORPUS_TABLES else "scan_id"
+        connection.execute(
+            text(
+                f"CREATE TABLE {name(table, owner_id)} "
+                f"(LIKE {table} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION, "
+                f"CONSTRAINT owner CHECK ({key} = {int(owner_id)}))"
+            )
+        )
+
+
+def attach(connection: Connection, tables: tuple[str, ...], owner_id: int) -> None:
+    """Makes prepared tables partitions; their rows appear when the transaction commits."""
+    for table in tables:
+        part = name(table, owner_id)
+        connection.execute(
+            text(f"ALTER TABLE {table} ATTACH PARTITION {part} FOR VALUES IN ({int(owner_id)})")
+        )
+        connection.execute(text(f"ALTER TABLE {part} DROP CONSTRAINT owner"))
+
+
 def drop(connection: Connection, tables: tuple[str, ...], owner_id: int) -> None:
     """Drops the partitions of one scan or corpus, where they are."""
     for table in tables:

@@ -23,6 +23,8 @@ from workers.sources.tokenizers import TextTokenizer, load_tokenizer
 
 __all__ = ["HookPlace", "HookPoint", "LoadedModel", "Unembedding", "load_model"]
 
+WRITTEN_AT = {"mlp.hook_post": "hook_mlp_out", "attn.hook_z": "hook_attn_out"}
+"""Places inside a block whose dimensions write through a matrix, and where their sum is seen."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -130,17 +132,21 @@ class LoadedModel:
         return int(self.neuron_directions(layer).shape[0])
 
     def neuron_directions(self, layer: int) -> Float[Tensor, "units d_model"]:
-        """What each neuron's activation of 1 adds to the residual stream; float32 on the CPU.
+        """What each neuron's activation of 1 adds to the residual stream; float32 on the CPU."""
+        return self.output_matrix(self.mlp_hook(layer))
 
-        Where the MLP's output goes through a norm of its own (Gemma 2), that norm's gain is
-        included and its division, which depends on the text, is not.
+    def output_matrix(self, hook_point: str) -> Float[Tensor, "d d_model"]:
+        """What each dimension at `mlp.hook_post` or `attn.hook_z` adds to the residual stream.
+
+        Where that goes through a norm of its own (Gemma 2), the norm's gain is included and its
+        division, which depends on the text, is not. float32 on the CPU.
         """
-        place = self.hook(self.mlp_hook(layer))
-        directions = _matrix_of(place.module, self.d_model).detach().float().cpu()
-        after = self.hook(f"blocks.{layer}.hook_mlp_out")
+        point = HookPoint.parse(hook_point)
+        matrix = _matrix_of(self.hook(hook_point).module, self.d_model).detach().float().cpu()
+        after = self.hook(f"blocks.{point.layer}.{WRITTEN_AT[point.place]}")
         if after.side == "output" and "norm" in type(after.module).__name__.lower():
-            directions = directions * measure_norm(after.module, self.d_model)[0]
-        return directions
+            matrix = matrix * measure_norm(after.module, self.d_model)[0]
+        return matrix
 
     def unembedding(self) -> Unembedding:
         """The final norm and the unembedding."""

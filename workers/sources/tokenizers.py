@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from typing import Any
 
@@ -233,6 +233,7 @@ def _meeting_point(text: str, piece: Piece, near: int) -> int:
     return int(fresh[-1]) if len(fresh) else 0
 
 
+@cache
 def _byte_alphabet() -> dict[str, int]:
     """The printable character that byte-level BPE writes for each byte, as GPT-2 chose them."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
