@@ -54,9 +54,10 @@ def make_engine(url: str) -> Engine:
         with engine.connect() as connection:
             version = int((connection.dialect.server_version_info or (0,))[0])
     except OperationalError as error:
-        where = make_url(url).render_as_string(hide_password=True)
+        where = make_url(url).set(drivername="postgresql").render_as_string(hide_password=True)
+        reason = next(iter(str(error.orig).splitlines()), "no reason given")
         raise DatabaseUnavailable(
-            f"No PostgreSQL answers at {where}: {error.orig}. Start it, or correct "
+            f"No PostgreSQL answers at {where} ({reason}). Start it, or correct "
             "UNITSCOPE_DATABASE_URL."
         ) from error
     if version < MINIMUM_SERVER_VERSION:
