@@ -1,5 +1,13 @@
-"""The routers of the HTML pages, in the order in which they are matched."""
+"""The routers of the HTML pages, in the order in which they are matched: fixed words first, for
+`/{model}` matches any."""
 
 from fastapi import APIRouter
 
-ROUTERS: list[APIRouter] = []
+from app.corpora.routes import router as corpora
+from app.language_models.routes import home_router
+from app.language_models.routes import router as language_models
+from app.search.routes import router as search
+from app.sources.routes import router as sources
+from app.units.routes import router as units
+
+ROUTERS: list[APIRouter] = [home_router, search, corpora, units, sources, language_models]

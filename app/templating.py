@@ -7,6 +7,7 @@ its own element and nothing else, its content is a number that we printed, and t
 escaped; a class for each level would say the same less plainly.
 """
 
+import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -45,8 +46,14 @@ def make_environment() -> Environment:
         short_count=format_short_count,
         share=format_share,
         segments=segments,
+        plain_json=_plain_json,
     )
     return environment
+
+
+def _plain_json(value: object) -> str:
+    """JSON for people to read; the template escapes it."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 environment = make_environment()
@@ -78,3 +85,11 @@ def answer(
         "X-Content-Type-Options": "nosniff",
     }
     return HTMLResponse(html, status_code=status, headers=headers)
+
+
+def answer_error(request: Request, status: int, title: str, message: str) -> HTMLResponse:
+    """An error for a person: a page, or for htmx the message alone."""
+    context = {"status": status, "title": title, "message": message}
+    return answer(
+        request, "errors/show.html", context, fragment="errors/_problem.html", status=status
+    )

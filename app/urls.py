@@ -37,8 +37,8 @@ def home() -> str:
     return "/"
 
 
-def model(model: str) -> str:
-    return _path(model)
+def model(model: str, *, corpus: str | None = None) -> str:
+    return _with_query(_path(model), {"corpus": corpus})
 
 
 def source(model: str, source: str, **query: QueryValue) -> str:

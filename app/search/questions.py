@@ -1,0 +1,57 @@
+"""What a reader typed into the search box, and what to type to ask a thing: one the inverse of
+the other.
+
+`mlp-2/417`, `model/mlp-2/417`   a unit's address
+`"token"`                        units that the token carries; so does a word without quotes
+`logit: "token"`                 units that promote the token
+
+Inside quotes a space counts, and `\\n`, `\\t`, `\\r`, `\\"`, `\\\\` stand for what they do in JSON.
+"""
+
+import re
+from typing import Literal, NamedTuple
+
+from app.search.queries import ADDRESS
+
+QuestionKind = Literal["nothing", "address", "token", "logit"]
+
+_LOGIT = re.compile(r"\s*logit:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
+_QUOTED = re.compile(r'\s*["“”](.*)["“”]\s*', re.DOTALL)
+_ESCAPE = re.compile(r'\\(["\\ntr])')
+_MEANT = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
+_WRITTEN = {meant: f"\\{letter}" for letter, meant in _MEANT.items()}
+
+
+class Question(NamedTuple):
+    """What the input was understood to ask for; `text` is the token, or the address as typed."""
+
+    kind: QuestionKind
+    text: str
+
+
+def parse_question(q: str) -> Question:
+    """Understands any input in one way; what is no address and not quoted is a token."""
+    if not q.strip():
+        return Question("nothing", "")
+    if match := _LOGIT.fullmatch(q):
+        return Question("logit", _unquoted(match[1]))
+    if _QUOTED.fullmatch(q) is None and ADDRESS.fullmatch(q.strip()):
+        return Question("address", q.strip())
+    return Question("token", _unquoted(q))
+
+
+def token_query(token: str) -> str:
+    """What to type to find the units that `token` carries."""
+    return '"' + "".join(_WRITTEN.get(char, char) for char in token) + '"'
+
+
+def logit_query(token: str) -> str:
+    """What to type to find the units that promote `token`."""
+    return f"logit: {token_query(token)}"
+
+
+def _unquoted(text: str) -> str:
+    match = _QUOTED.fullmatch(text)
+    if match is None:
+        return text.strip()
+    return _ESCAPE.sub(lambda escape: _MEANT[escape[1]], match[1])

@@ -1,0 +1,25 @@
+"""The search page."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from app.search.service import SearchForm, search_page
+from app.sessions import RequestSession
+from app.templating import answer
+
+router = APIRouter()
+
+
+@router.get("/search", response_class=HTMLResponse)
+def show_search(
+    request: Request,
+    session: RequestSession,
+    q: str = "",
+    model: str = "",
+    cursor: str | None = None,
+) -> Response:
+    """Results; straight to the unit's page where the input is one unit's address."""
+    page = search_page(session, SearchForm(q, model or None, cursor))
+    if page.only_page is not None:
+        return RedirectResponse(page.only_page, status_code=302)
+    return answer(request, "search/show.html", {"page": page}, fragment="search/_results.html")

@@ -1,0 +1,93 @@
+"""What the search page shows: how the input was understood, and the units that answer it."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from app import urls
+from app.cursors import Page
+from app.errors import AppError
+from app.language_models.queries import list_models
+from app.language_models.schemas import ModelDetail
+from app.search.queries import find_address, search_units
+from app.search.questions import Question, logit_query, parse_question, token_query
+from app.search.schemas import UnitHit
+
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SearchForm:
+    """The state of the search; all of it stands in the address."""
+
+    q: str = ""
+    model: str | None = None
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """`problem` is what kept the search from an answer, in words; `models` those to choose from."""
+
+    form: SearchForm
+    question: Question
+    model: str | None
+    models: list[ModelDetail]
+    hits: Page[UnitHit]
+    problem: str | None
+
+    @property
+    def next_href(self) -> str | None:
+        if self.hits.next is None:
+            return None
+        return urls.search(q=self.form.q, model=self.form.model, cursor=self.hits.next)
+
+    @property
+    def only_page(self) -> str | None:
+        """The page of the one unit that an address names."""
+        is_one = self.question.kind == "address" and len(self.hits.items) == 1
+        return self.hits.items[0].unit.page if is_one else None
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens that the text was found to mean; the text itself where nothing was found."""
+        return self.hits.items[0].tokens if self.hits.items else [self.question.text]
+
+    @property
+    def other_href(self) -> str:
+        """The other question about the same token."""
+        ask = logit_query if self.question.kind == "token" else token_query
+        return urls.search(q=ask(self.question.text), model=self.form.model)
+
+
+def search_page(session: Session, form: SearchForm) -> SearchPage:
+    """Never raises for what was typed: what is wrong with it is said on the page."""
+    models = list_models(session).items
+    question = parse_question(form.q)
+    model = form.model or (models[0].model if models else None)
+    hits: Page[UnitHit] = Page(items=[], next=None)
+    problem = None
+    try:
+        hits = _hits(session, question, form, model)
+    except AppError as error:
+        problem = error.message
+    if question.kind == "address" and not hits.items and problem is None:
+        problem = f"No unit has the address {question.text}."
+    return SearchPage(form, question, model, models, hits, problem)
+
+
+def _hits(
+    session: Session, question: Question, form: SearchForm, model: str | None
+) -> Page[UnitHit]:
+    if question.kind == "address":
+        return Page(items=find_address(session, question.text, form.model), next=None)
+    if question.kind == "nothing" or model is None:
+        return Page(items=[], next=None)
+    return search_units(
+        session,
+        model,
+        token=question.text if question.kind == "token" else None,
+        logit=question.text if question.kind == "logit" else None,
+        limit=PAGE_SIZE,
+        cursor=form.cursor,
+    )
