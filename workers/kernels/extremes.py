@@ -1,0 +1,185 @@
+"""The k strongest windows of every unit, exact over everything that was added.
+
+A window enters a unit's list with its strongest counted position, so there is one example a
+window. Lists are ordered by (-activation, window) for the top and (activation, window) for the
+bottom; within a window the first position of the extreme wins. The order is total, so any
+batching and any order of windows give the same lists, and `merge` of two disjoint parts is the
+list of their union.
+
+Not examples: windows flagged as duplicates (an earlier one has the same tokens); for the top,
+windows whose greatest activation is exactly 0 (a latent that does nothing there); for the bottom,
+windows where nothing is negative.
+
+This module is the plain PyTorch twin (any device) of the compiled CPU kernel in `fused`. Cost of
+`update`: one pass for each window's extreme, then work only for windows that beat some unit's
+k-th, of which there are about k · ln(windows / k) a unit over a whole scan.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int, Int16, Int32, UInt8
+from torch import Tensor
+
+from workers.kernels.levels import encode_rows
+
+NO_WINDOW = 2**31 - 1
+Sign = Literal[1, -1]
+
+
+@dataclass(slots=True)
+class Extremes:
+    """k slots a unit, in any order; an empty slot has window `NO_WINDOW`.
+
+    values         activation at `positions` (float32, exact); -inf · sign in an empty slot
+    positions      first counted position of the window's extreme
+    max_positions  first counted position of the window's maximum
+    lows, highs    least and greatest counted activation of the window: the scale of `levels`
+    levels         one a position; positions that are not counted hold the level of zero
+    """
+
+    sign: Sign
+    values: Float[Tensor, "units k"]
+    windows: Int32[Tensor, "units k"]
+    positions: Int16[Tensor, "units k"]
+    max_positions: Int16[Tensor, "units k"]
+    lows: Float[Tensor, "units k"]
+    highs: Float[Tensor, "units k"]
+    levels: UInt8[Tensor, "units k pos"]
+
+
+def empty(
+    n_units: int, k: int, context: int, sign: Sign, device: torch.device | str = "cpu"
+) -> Extremes:
+    """Lists of nothing, for windows of at most `context` tokens."""
+    shape = (n_units, k)
+    return Extremes(
+        sign=sign,
+        values=torch.full(shape, -torch.inf * sign, device=device),
+        windows=torch.full(shape, NO_WINDOW, dtype=torch.int32, device=device),
+        positions=torch.zeros(shape, dtype=torch.int16, device=device),
+        max_positions=torch.zeros(shape, dtype=torch.int16, device=device),
+        lows=torch.zeros(shape, device=device),
+        highs=torch.zeros(shape, device=device),
+        levels=torch.zeros((*shape, context), dtype=torch.uint8, device=device),
+    )
+
+
+def update(
+    state: Extremes,
+    x: Float[Tensor, "batch pos units"],
+    windows: Int32[Tensor, " batch"],
+    is_counted: Bool[Tensor, "batch pos"],
+    is_duplicate: Bool[Tensor, " batch"],
+) -> None:
+    """Adds a batch of windows, none of which was added before; activations must be finite."""
+    signed = (state.sign * x.float()).masked_fill(~is_counted[:, :, None], -torch.inf)
+    strongest = signed.amax(dim=1)
+    enters = _is_example(strongest, state.sign) & ~is_duplicate[:, None]
+    enters &= _beats_worst(state, strongest, windows)
+    units = enters.any(dim=0).nonzero()[:, 0]
+    if len(units) == 0:
+        return
+    candidates = torch.where(enters, strongest, -torch.inf)[:, units].T
+    order = _best_of(state, candidates, windows, units)
+    k = state.values.shape[1]
+    kept, slots = order.clamp(max=k - 1), (order >= k).nonzero()
+    for field in _slot_fields(state):
+        table = getattr(state, field)
+        rows = table[units]
+        index = kept if rows.dim() == 2 else kept[:, :, None].expand(*kept.shape, rows.shape[2])
+        table[units] = rows.gather(1, index)
+    _fill(state, x, windows, is_counted, units[slots[:, 0]], slots[:, 1], order[order >= k] - k)
+
+
+def merge(a: Extremes, b: Extremes) -> Extremes:
+    """The lists of the union of two disjoint sets of windows, best first."""
+    both = Extremes(
+        a.sign,
+        **{name: torch.cat((getattr(a, name), getattr(b, name)), 1) for name in _slot_fields(a)},
+    )
+    return _take(both, _ranking(both.sign * both.values, both.windows)[:, : a.values.shape[1]])
+
+
+def ordered(state: Extremes) -> Extremes:
+    """The same lists, best first; empty slots last."""
+    return _take(state, _ranking(state.sign * state.values, state.windows))
+
+
+def _is_example(strongest: Float[Tensor, "batch units"], sign: Sign) -> Bool[Tensor, "..."]:
+    if sign == -1:
+        return strongest > 0
+    return (strongest != 0) & (strongest > -torch.inf)  # -inf: a window without counted positions
+
+
+def _beats_worst(
+    state: Extremes, strongest: Float[Tensor, "batch units"], windows: Int32[Tensor, " batch"]
+) -> Bool[Tensor, "batch units"]:
+    signed = state.sign * state.values
+    worst = signed.amin(dim=1)
+    latest = torch.where(signed == worst[:, None], state.windows, -1).amax(dim=1)
+    return (strongest > worst) | ((strongest == worst) & (windows[:, None] < latest))
+
+
+def _best_of(
+    state: Extremes,
+    candidates: Float[Tensor, "touched batch"],
+    windows: Int32[Tensor, " batch"],
+    units: Int[Tensor, " touched"],
+) -> Int[Tensor, "touched k"]:
+    """For each touched unit its k best: an old slot i as i, candidate j as k + j.
+
+    Candidates that do not enter rank with the empty slots, and after them, since sorting is
+    stable: they are never among the k.
+    """
+    k = state.values.shape[1]
+    values = torch.cat((state.sign * state.values[units], candidates), dim=1)
+    of = torch.cat((state.windows[units], windows.expand(len(units), -1)), dim=1)
+    return _ranking(values, torch.where(values == -torch.inf, NO_WINDOW, of))[:, :k]
+
+
+def _ranking(
+    signed: Float[Tensor, "rows slots"], windows: Int32[Tensor, "rows slots"]
+) -> Int[Tensor, "rows slots"]:
+    """Slots of each row by (-signed, window)."""
+    by_window = windows.argsort(dim=1, stable=True)
+    by_value = signed.gather(1, by_window).argsort(dim=1, descending=True, stable=True)
+    return by_window.gather(1, by_value)
+
+
+def _fill(
+    state: Extremes,
+    x: Float[Tensor, "batch pos units"],
+    windows: Int32[Tensor, " batch"],
+    is_counted: Bool[Tensor, "batch pos"],
+    units: Int[Tensor, " new"],
+    slots: Int[Tensor, " new"],
+    rows: Int[Tensor, " new"],
+) -> None:
+    """Writes window `rows[i]` of the batch into slot `slots[i]` of unit `units[i]`."""
+    values, counted = x[rows, :, units].float(), is_counted[rows]
+    low, high = values.masked_fill(~counted, torch.inf), values.masked_fill(~counted, -torch.inf)
+    lows, highs = low.amin(dim=1), high.amax(dim=1)
+    at_high, at_low = high.argmax(dim=1).short(), low.argmin(dim=1).short()
+    where = (units, slots)
+    state.values[where] = highs if state.sign == 1 else lows
+    state.windows[where] = windows[rows]
+    state.positions[where] = at_high if state.sign == 1 else at_low
+    state.max_positions[where] = at_high
+    state.lows[where], state.highs[where] = lows, highs
+    n_pos = values.shape[1]
+    state.levels[units, slots, :n_pos] = encode_rows(values, counted, lows, highs)
+
+
+def _take(state: Extremes, order: Int[Tensor, "units slots"]) -> Extremes:
+    taken = {}
+    for name in _slot_fields(state):
+        table = getattr(state, name)
+        index = order if table.dim() == 2 else order[:, :, None].expand(-1, -1, table.shape[2])
+        taken[name] = table.gather(1, index)
+    return Extremes(state.sign, **taken)
+
+
+def _slot_fields(state: Extremes) -> list[str]:
+    return [field.name for field in fields(state) if field.name != "sign"]

@@ -1,0 +1,102 @@
+"""A corpus's token windows, read back from the database in batches for the model.
+
+Windows are read in order, a shard at a time; within a shard they are sorted by length, so that a
+batch holds windows of about one length and little is computed for padding. Padding goes on the
+right, where a causal model cannot see it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, Int32, Int64
+from sqlalchemy import Engine, func, select
+from torch import Tensor
+
+from app.models import TokenWindow
+
+SHARD_WINDOWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class WindowBatch:
+    """Windows that go through the model together; `lengths` are tokens without padding."""
+
+    windows: Int32[Tensor, " batch"]
+    token_ids: Int64[Tensor, "batch pos"]
+    lengths: Int32[Tensor, " batch"]
+    is_counted: Bool[Tensor, "batch pos"]
+    is_duplicate: Bool[Tensor, " batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSizes:
+    """Of every window of a corpus, by index: tokens, and counted positions among them."""
+
+    lengths: Int32[np.ndarray, " windows"]
+    n_counted: Int32[np.ndarray, " windows"]
+
+
+def read_sizes(engine: Engine, corpus_id: int) -> WindowSizes:
+    """The sizes of all windows, 8 bytes a window."""
+    n_tokens = func.length(TokenWindow.token_ids) / 4
+    n_uncounted = func.cardinality(TokenWindow.uncounted)
+    query = (
+        select(n_tokens.label("n_tokens"), n_uncounted.label("n_uncounted"))
+        .where(TokenWindow.corpus_id == corpus_id)
+        .order_by(TokenWindow.index)
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(query).all()
+    sizes = np.array([(int(a), int(b)) for a, b in rows], dtype=np.int32).reshape(-1, 2)
+    return WindowSizes(sizes[:, 0].copy(), sizes[:, 0] - sizes[:, 1])
+
+
+def read_batches(engine: Engine, corpus_id: int, batch_tokens: int) -> Iterator[WindowBatch]:
+    """All windows of a corpus, each once, in batches of about `batch_tokens` tokens."""
+    query = (
+        select(
+            TokenWindow.index,
+            TokenWindow.token_ids,
+            TokenWindow.uncounted,
+            TokenWindow.is_duplicate,
+        )
+        .where(TokenWindow.corpus_id == corpus_id)
+        .order_by(TokenWindow.index)
+        .execution_options(yield_per=SHARD_WINDOWS)
+    )
+    with engine.connect() as connection:
+        for shard in connection.execute(query).partitions():
+            yield from batches_of(shard, batch_tokens)
+
+
+def batches_of(rows: Sequence[Any], batch_tokens: int) -> Iterator[WindowBatch]:
+    """Rows (index, token_ids, uncounted, is_duplicate) in batches, longest windows first."""
+    ordered = sorted(rows, key=lambda row: -len(row[1]))
+    at = 0
+    while at < len(ordered):
+        longest = max(len(ordered[at][1]) // 4, 1)
+        n_windows = max(batch_tokens // longest, 1)
+        yield _batch(ordered[at : at + n_windows])
+        at += n_windows
+
+
+def _batch(rows: Sequence[Any]) -> WindowBatch:
+    n_pos = max(len(row[1]) // 4 for row in rows)
+    token_ids = np.zeros((len(rows), n_pos), dtype=np.int64)
+    lengths: Int[np.ndarray, " batch"] = np.zeros(len(rows), dtype=np.int32)
+    is_counted = np.zeros((len(rows), n_pos), dtype=bool)
+    for i, (_, packed, uncounted, _) in enumerate(rows):
+        ids = np.frombuffer(packed, dtype="<u4")
+        token_ids[i, : len(ids)], lengths[i] = ids, len(ids)
+        is_counted[i, : len(ids)] = True
+        is_counted[i, list(uncounted)] = False
+    return WindowBatch(
+        windows=torch.tensor([row[0] for row in rows], dtype=torch.int32),
+        token_ids=torch.from_numpy(token_ids),
+        lengths=torch.from_numpy(lengths),
+        is_counted=torch.from_numpy(is_counted),
+        is_duplicate=torch.tensor([row[3] for row in rows], dtype=torch.bool),
+    )
