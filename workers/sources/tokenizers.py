@@ -5,6 +5,7 @@ of the model's own fast tokenizer without its post-processor, whose only other w
 trim the characters that tokens cover.
 """
 
+import copy
 import hashlib
 import json
 import re
@@ -25,6 +26,8 @@ PIECE_CHARS = 1 << 20
 MARGIN_CHARS = 1 << 12
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 _SPACE_MARK = "▁"
+_PRIVATE = "\U000f0000"
+"""A private use character, which no text has a use for."""
 _NO_ROLE = ("post_processor", "truncation", "padding")
 """Parts of a tokenizer that change nothing about which ids a text becomes here."""
 
@@ -51,6 +54,8 @@ class TextTokenizer:
         """Takes a copy of `backend`, whose truncation and padding are left behind."""
         self.spec: dict[str, Any] = json.loads(backend.to_str())
         self.spec.update(dict.fromkeys(_NO_ROLE))
+        self._added = {token["id"]: token for token in copy.deepcopy(self.spec["added_tokens"])}
+        _hide_special_pieces(self.spec)
         self.backend = Tokenizer.from_str(json.dumps(self.spec))
         self.backend.encode_special_tokens = True
         self.bos_token_id = bos_token_id
@@ -69,13 +74,8 @@ class TextTokenizer:
     @cached_property
     def max_text_id(self) -> int:
         """The greatest id that plain text can become (-1 for an empty vocabulary)."""
-        added = self.backend.get_added_tokens_decoder()
-        plain = [token_id for token_id, token in added.items() if not token.special]
-        own = self.backend.get_vocab(with_added_tokens=False).values()
-        return max(
-            (token_id for token_id in chain(own, plain) if not self._is_special(token_id)),
-            default=-1,
-        )
+        plain = self.backend.get_vocab(with_added_tokens=True).values()
+        return max((i for i in plain if not self._is_special(i)), default=-1)
 
     def encode_batch(self, texts: Sequence[str]) -> list[Piece]:
         """The tokens of each text, in parallel; for texts that fit into memory several times."""
@@ -116,7 +116,7 @@ class TextTokenizer:
         if token is None:
             return b""
         if token_id in self._added:
-            return str(self._added[token_id].content).encode()
+            return str(self._added[token_id]["content"]).encode()
         if self._is_byte_level:
             alphabet = _byte_alphabet()
             if all(char in alphabet for char in token):
@@ -139,11 +139,7 @@ class TextTokenizer:
         return token_id == self.bos_token_id or self._is_special(token_id)
 
     def _is_special(self, token_id: int) -> bool:
-        return token_id in self._added and bool(self._added[token_id].special)
-
-    @cached_property
-    def _added(self) -> dict[int, Any]:
-        return dict(self.backend.get_added_tokens_decoder())
+        return token_id in self._added and bool(self._added[token_id]["special"])
 
     @cached_property
     def _is_byte_level(self) -> bool:
@@ -231,6 +227,20 @@ def _meeting_point(text: str, piece: Piece, near: int) -> int:
         if text[int(piece.starts[index]) - 1] == "\n":
             return int(index)
     return int(fresh[-1]) if len(fresh) else 0
+
+
+def _hide_special_pieces(spec: dict[str, Any]) -> None:
+    """Renames a Unigram model's special pieces, or it would read `</s>` in a text as the token."""
+    model = spec["model"]
+    if model.get("type") != "Unigram":
+        return
+    special = {token["content"] for token in spec["added_tokens"] if token["special"]}
+    for token in spec["added_tokens"]:
+        if token["special"]:
+            token["content"] = f"{_PRIVATE}{token['content']}{_PRIVATE}"
+    for index, (piece, score) in enumerate(model["vocab"]):
+        if piece in special:
+            model["vocab"][index] = [f"{_PRIVATE}{piece}{_PRIVATE}", score]
 
 
 @cache
