@@ -47,7 +47,7 @@ def find_corpus(session: Session, slug: str) -> Corpus:
         if corpus is not None:
             return corpus
     known = session.scalars(select(Corpus.slug).order_by(Corpus.slug)).all()
-    raise NotFound(unknown("corpus", slug, known, urls.api_corpora()))
+    raise NotFound(unknown("corpus {}", slug, known, urls.api_corpora()))
 
 
 def list_windows(
@@ -76,7 +76,7 @@ def document_names(session: Session, corpus_id: int, indices: set[int]) -> dict[
     query = select(Document.index, Document.name).where(
         Document.corpus_id == corpus_id, Document.index.in_(sorted(indices))
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def _windows(session: Session, corpus: Corpus, windows: list[TokenWindow]) -> list[Window]:

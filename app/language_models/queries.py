@@ -15,6 +15,7 @@ from app.language_models.schemas import ModelDetail
 from app.models import Corpus, LanguageModel, ScanSource, Source, Token, Tokenizer
 
 N_SUGGESTED = 5
+MAX_SHOWN = 60
 # What tokenizers put before a word that follows a space, as `Token.text` may show it.
 SPACES = (" ", "▁", "Ġ")
 
@@ -51,17 +52,23 @@ def find_model(session: Session, slug: str) -> LanguageModel:
     known = session.scalars(
         select(LanguageModel.slug).where(_is_visible()).order_by(LanguageModel.slug)
     ).all()
-    raise NotFound(unknown("model", slug, known, urls.api_models()))
+    raise NotFound(unknown("model {}", slug, known, urls.api_models()))
 
 
 def unknown(what: str, got: str, known: Iterable[str], listing: str) -> str:
-    """The message for a name that is not there: some that are, and where all are listed."""
+    """The message for a name that is not there: some that are, and where all are listed.
+
+    `what` has the name's place in it: `source {} of gpt2`.
+    """
     names = list(known)
-    shown = got if len(got) <= 60 else got[:60] + "…"
+    shown = repr(got if len(got) <= MAX_SHOWN else got[:MAX_SHOWN] + "…")
+    message = f"There is no {what.format(shown)}"
     if not names:
-        return f"There is no {what} {shown!r}, and no other yet: `unitscope index` makes one."
-    some = ", ".join(names[:N_SUGGESTED]) + (", …" if len(names) > N_SUGGESTED else "")
-    return f"There is no {what} {shown!r}. There are {len(names)}: {some}. See {listing}."
+        return f"{message}, nor any other yet: `unitscope index` makes them."
+    some = ", ".join(names[:N_SUGGESTED])
+    if len(names) > N_SUGGESTED:
+        return f"{message}. There are {len(names)}, such as {some}: see {listing}."
+    return f"{message}. What there is: {some}."
 
 
 def token_texts(session: Session, tokenizer_id: int, token_ids: Iterable[int]) -> dict[int, str]:
@@ -72,7 +79,7 @@ def token_texts(session: Session, tokenizer_id: int, token_ids: Iterable[int]) -
     query = select(Token.token_id, Token.text).where(
         Token.tokenizer_id == tokenizer_id, Token.token_id == func.any(wanted)
     )
-    found = dict(session.execute(query).tuples().all())
+    found = dict(session.execute(query).all())
     return {token_id: found.get(token_id, f"<{token_id}>") for token_id in wanted}
 
 
@@ -83,7 +90,7 @@ def find_tokens(session: Session, tokenizer_id: int, text: str) -> dict[int, str
     query = select(Token.token_id, Token.text).where(
         Token.tokenizer_id == tokenizer_id, Token.text.in_(forms)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def similar_tokens(session: Session, tokenizer_id: int, text: str) -> list[str]:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 from sqlalchemy import (
     DOUBLE_PRECISION,
+    Label,
     Row,
     Select,
     SQLColumnExpression,
@@ -18,13 +20,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from app import cursors, urls
+from app import cursors, slugs, urls
 from app.cursors import DEFAULT_LIMIT, Page
 from app.errors import InvalidInput, NotFound
 from app.language_models.queries import find_model, find_tokens, similar_tokens, unknown
 from app.models import LanguageModel, Source, Unit, UnitStats
 from app.search.schemas import UnitHit
-from app.sources.queries import CurrentScan, FoundSource, find_sources
+from app.sources.queries import CurrentScan, FoundSource, find_source, find_sources, is_scanned
 from app.units.listing import MAX_INDEX, row_columns, unit_rows
 from app.units.schemas import UnitRow
 
@@ -39,22 +41,21 @@ def find_address(session: Session, q: str, model: str | None = None) -> list[Uni
     """The units that `q` is the address of: `mlp-2/17` of `model`, or of every model that has it;
     `model/mlp-2/17` of that one. Empty where `q` is no address or nothing is there."""
     match = ADDRESS.fullmatch(q.strip())
-    if match is None or int(match[3]) > MAX_INDEX:
+    if match is None or not slugs.is_slug(match[2]) or int(match[3]) > MAX_INDEX:
+        return []
+    wanted = match[1] or model
+    if wanted is not None and not slugs.is_slug(wanted):
         return []
     query = (
-        select(LanguageModel)
+        select(LanguageModel.slug)
         .join(Source, Source.language_model_id == LanguageModel.id)
-        .where(Source.slug == match[2].replace("\0", ""), Source.n_units > int(match[3]))
+        .where(Source.slug == match[2], Source.n_units > int(match[3]), is_scanned())
         .order_by(LanguageModel.slug)
     )
-    if (wanted := match[1] or model) is not None:
-        query = query.where(LanguageModel.slug == wanted.replace("\0", ""))
-    hits = []
-    for row in session.scalars(query):
-        for found in find_sources(session, row):
-            if found.source.slug == match[2]:
-                hits += _at(session, found, int(match[3]))
-    return hits
+    if wanted is not None:
+        query = query.where(LanguageModel.slug == wanted)
+    found = [find_source(session, slug, match[2]) for slug in session.scalars(query)]
+    return [hit for each in found for hit in _at(session, each, int(match[3]))]
 
 
 def search_units(
@@ -132,11 +133,11 @@ def _places(
     known = [found.source.slug for found in sources]
     if source is not None and source not in known:
         raise NotFound(
-            unknown(f"source of {model.slug}", source, known, urls.api_sources(model.slug))
+            unknown("source {} of " + model.slug, source, known, urls.api_sources(model.slug))
         )
     corpora = {scan.corpus.slug for found in sources for scan in found.scans}
     if corpus is not None and corpus not in corpora:
-        what = f"scan of {model.slug} over the corpus"
+        what = f"scan of {model.slug} over the corpus {{}}"
         raise NotFound(unknown(what, corpus, sorted(corpora), urls.api_model(model.slug)))
     return {
         found.source.id: _Place(found, scan)
@@ -149,10 +150,13 @@ def _places(
 
 def _by_token(token_ids: list[int]) -> tuple[Select[*tuple[Any, ...]], Order]:
     """Units that the tokens carry, by their share; the four columns that order them."""
-    pairs = func.unnest(UnitStats.token_ids, UnitStats.token_sums).table_valued("id", "total")
+    pairs = (
+        func.unnest(UnitStats.token_ids, UnitStats.token_sums)
+        .table_valued("id", "total")
+        .render_derived()
+    )
     carried = (
         select(func.sum(cast(pairs.c.total, DOUBLE_PRECISION)).label("total"))
-        .select_from(pairs.render_derived())
         .where(pairs.c.id == func.any(token_ids))
         .lateral("carried")
     )
@@ -183,7 +187,7 @@ def _by_logit(token_ids: list[int]) -> tuple[Select[*tuple[Any, ...]], Order]:
 
 
 def _select(order: Order) -> Select[*tuple[Any, ...]]:
-    keys = [column.label(f"key_{i}") for i, column in enumerate(order)]
+    keys: list[Label[Any]] = [column.label(f"key_{i}") for i, column in enumerate(order)]
     return (
         select(*row_columns(), *keys)
         .select_from(UnitStats)
@@ -237,10 +241,15 @@ def _hits(
     for row in rows:
         figures: dict[str, Any] = {"share": -row.key_0}
         if found_by == "logit":
-            figures = {"rank": int(row.key_0), "value": -row.key_1}
+            figures = {"rank": int(row.key_0), "value": _shortest(-row.key_1)}
         unit = units[row.key_2, row.key_3]
         hits.append(_hit(places[row.key_2], unit, found_by=found_by, tokens=tokens, **figures))
     return hits
+
+
+def _shortest(value: float) -> float:
+    """A float32 that came as float64, in the decimals that it is shown with everywhere else."""
+    return float(str(np.float32(value)))
 
 
 def _hit(place: _Place, unit: UnitRow, **found: Any) -> UnitHit:

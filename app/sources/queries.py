@@ -40,7 +40,9 @@ class FoundSource:
                 return scan
         over = [scan.corpus.slug for scan in self.scans]
         where = urls.api_source(self.model.slug, self.source.slug)
-        raise NotFound(unknown(f"scan of {self.source.slug} over the corpus", corpus, over, where))
+        raise NotFound(
+            unknown(f"scan of {self.source.slug} over the corpus {{}}", corpus, over, where)
+        )
 
     def corpus_for_link(self, corpus: Corpus) -> str | None:
         """The corpus as addresses name it: not at all where it is the one shown by default."""
@@ -55,7 +57,7 @@ def list_sources(
     listing = f"sources|{row.id}"
     query = (
         select(Source)
-        .where(Source.language_model_id == row.id, _is_scanned())
+        .where(Source.language_model_id == row.id, is_scanned())
         .order_by(Source.layer, Source.slug)
         .limit(limit + 1)
     )
@@ -89,10 +91,10 @@ def find_source(session: Session, model: str, source: str) -> FoundSource:
             return FoundSource(row[0], row[1], scans)
     known = session.scalars(
         select(Source.slug)
-        .where(Source.language_model_id == find_model(session, model).id, _is_scanned())
+        .where(Source.language_model_id == find_model(session, model).id, is_scanned())
         .order_by(Source.layer, Source.slug)
     ).all()
-    raise NotFound(unknown(f"source of {model}", source, known, urls.api_sources(model)))
+    raise NotFound(unknown("source {} of " + model, source, known, urls.api_sources(model)))
 
 
 def find_unit(session: Session, model: str, source: str, index: int) -> FoundSource:
@@ -109,7 +111,7 @@ def find_sources(session: Session, model: LanguageModel) -> list[FoundSource]:
     """All sources of a model, by layer, then slug."""
     query = (
         select(Source)
-        .where(Source.language_model_id == model.id, _is_scanned())
+        .where(Source.language_model_id == model.id, is_scanned())
         .order_by(Source.layer, Source.slug)
     )
     found = session.scalars(query).all()
@@ -132,7 +134,8 @@ def current_scans(session: Session, source_ids: Sequence[int]) -> dict[int, list
     return scans
 
 
-def _is_scanned() -> ColumnElement[bool]:
+def is_scanned() -> ColumnElement[bool]:
+    """Whether the query's `Source` has a complete scan; without one it is not seen."""
     return exists().where(ScanSource.source_id == Source.id, ScanSource.is_current)
 
 

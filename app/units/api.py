@@ -1,0 +1,100 @@
+"""REST: units, their examples and their tokens."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app.cursors import DEFAULT_LIMIT, Page
+from app.parameters import (
+    CorpusSlug,
+    Cursor,
+    Density,
+    Limit,
+    ModelSlug,
+    SourceSlug,
+    UnitIndex,
+)
+from app.sessions import RequestSession
+from app.units import queries
+from app.units.listing import Order, SortKey
+from app.units.schemas import Example, ExampleKind, TokenShare, UnitDetail, UnitRow
+
+router = APIRouter(prefix="/models/{model}/sources/{source}/units", tags=["units"])
+
+
+@router.get("")
+def list_units(
+    session: RequestSession,
+    model: ModelSlug,
+    source: SourceSlug,
+    corpus: CorpusSlug = None,
+    sort: SortKey = "index",
+    order: Annotated[
+        Order | None, Query(description="By default ascending by index and name, else descending.")
+    ] = None,
+    alive: Annotated[
+        bool | None, Query(description="true: active at least once; false: never active.")
+    ] = None,
+    min_density: Density = None,
+    max_density: Density = None,
+    q: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="An index, or a token that carries the unit's activation or that the "
+            "unit promotes.",
+        ),
+    ] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[UnitRow]:
+    """Rows of statistics. Filters apply before the limit; equal values go by index."""
+    return queries.list_units(
+        session,
+        model,
+        source,
+        corpus=corpus,
+        sort=sort,
+        order=order,
+        alive=alive,
+        min_density=min_density,
+        max_density=max_density,
+        q=q,
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+@router.get("/{index}")
+def get_unit(
+    session: RequestSession, model: ModelSlug, source: SourceSlug, index: UnitIndex
+) -> UnitDetail:
+    """One unit: statistics over every corpus that it was scanned on, logit lens, links."""
+    return queries.get_unit(session, model, source, index)
+
+
+@router.get("/{index}/examples")
+def list_examples(
+    session: RequestSession,
+    model: ModelSlug,
+    source: SourceSlug,
+    index: UnitIndex,
+    kind: ExampleKind = "top",
+    corpus: CorpusSlug = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Page[Example]:
+    """Token windows with the unit's activation at every token, best first; all in one part."""
+    examples = queries.list_examples(session, model, source, index, kind, corpus, limit)
+    return Page(items=examples, next=None)
+
+
+@router.get("/{index}/tokens")
+def list_tokens(
+    session: RequestSession,
+    model: ModelSlug,
+    source: SourceSlug,
+    index: UnitIndex,
+    corpus: CorpusSlug = None,
+) -> Page[TokenShare]:
+    """The tokens that carry most of the unit's positive activation, over the atlas sample."""
+    return Page(items=queries.unit_tokens(session, model, source, index, corpus), next=None)
