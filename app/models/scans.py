@@ -103,6 +103,8 @@ class UnitStats(Base):
     __table_args__ = (
         Index("ix_unit_stats_density", "source_id", "density", "index"),
         Index("ix_unit_stats_max", "source_id", "max", "index"),
+        Index("ix_unit_stats_mean", "source_id", "mean", "index"),
+        Index("ix_unit_stats_std", "source_id", "std", "index"),
         Index("ix_unit_stats_tokens", "token_ids", postgresql_using="gin"),
         {"postgresql_partition_by": "LIST (scan_id)"},
     )

@@ -14,6 +14,7 @@ import re
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -395,7 +396,7 @@ def _examples(
     kind: str, corpus: TinyCorpus, values: np.ndarray, edges: np.ndarray, rng: np.random.Generator
 ) -> dict[str, Any] | None:
     bounds = np.cumsum([0, *(len(window.token_ids) - 1 for window in corpus.windows)])
-    runs = [values[low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
+    runs = [values[low:high] for low, high in pairwise(bounds)]
     known = [i for i, window in enumerate(corpus.windows) if not window.is_duplicate]
     if kind == "top":
         known = [i for i in known if runs[i].max() > 0]
