@@ -85,9 +85,15 @@ class LoadedModel:
         return self.hooks.find(hook_point, self.hf_model)
 
     def width(self, hook_point: str) -> int:
-        """Width of the activations at `hook_point`, by a forward of one token."""
-        token = torch.zeros((1, 1), dtype=torch.long, device=self.device)
-        return int(self.run_to(token, None, [hook_point])[hook_point].shape[-1])
+        """Width of the activations at `hook_point`, by a forward of a few tokens.
+
+        Raises InvalidInput where there is not one vector for each position of each window.
+        """
+        tokens = torch.zeros((2, 3), dtype=torch.long, device=self.device)
+        shape = tuple(self.run_to(tokens, None, [hook_point])[hook_point].shape)
+        if len(shape) != 3 or shape[:2] != (2, 3):
+            raise InvalidInput(f"At {hook_point} there is not one vector for each position.")
+        return int(shape[2])
 
     def run_to(
         self,
@@ -106,11 +112,14 @@ class LoadedModel:
         wanted = set(hook_points)
 
         def keep(name: str, convert: Callable[[Tensor], Tensor] | None, found: Tensor) -> None:
+            if found.dim() == 2 and len(found) == token_ids.numel():
+                found = found.unflatten(0, token_ids.shape)  # OPT's MLP sees positions in a row
             seen[name] = found if convert is None else convert(found)
             if len(seen) == len(wanted):
                 raise _AllSeen
 
-        handles = [_attach(self.hook(name), name, keep) for name in dict.fromkeys(hook_points)]
+        places = [(name, self.hook(name)) for name in dict.fromkeys(hook_points)]
+        handles = [_attach(place, name, keep) for name, place in places]
         try:
             with torch.no_grad():
                 self.hf_model(input_ids=token_ids, attention_mask=attention_mask, use_cache=False)
@@ -129,7 +138,7 @@ class LoadedModel:
 
     def mlp_width(self, layer: int) -> int:
         """Neurons of a layer's MLP."""
-        return int(self.neuron_directions(layer).shape[0])
+        return int(_matrix_of(self.hook(self.mlp_hook(layer)).module, self.d_model).shape[0])
 
     def neuron_directions(self, layer: int) -> Float[Tensor, "units d_model"]:
         """What each neuron's activation of 1 adds to the residual stream; float32 on the CPU."""
@@ -143,9 +152,11 @@ class LoadedModel:
         """
         point = HookPoint.parse(hook_point)
         matrix = _matrix_of(self.hook(hook_point).module, self.d_model).detach().float().cpu()
-        after = self.hook(f"blocks.{point.layer}.{WRITTEN_AT[point.place]}")
-        if after.side == "output" and "norm" in type(after.module).__name__.lower():
-            matrix = matrix * measure_norm(after.module, self.d_model)[0]
+        seen_at = f"blocks.{point.layer}.{WRITTEN_AT[point.place]}"
+        if seen_at in self.hooks.entries:
+            after = self.hook(seen_at)
+            if after.side == "output" and "norm" in type(after.module).__name__.lower():
+                matrix = matrix * measure_norm(after.module, self.d_model)[0]
         return matrix
 
     def unembedding(self) -> Unembedding:
