@@ -113,7 +113,7 @@ class LoadedModel:
 
         def keep(name: str, convert: Callable[[Tensor], Tensor] | None, found: Tensor) -> None:
             if found.dim() == 2 and len(found) == token_ids.numel():
-                found = found.unflatten(0, token_ids.shape)  # OPT's MLP sees positions in a row
+                found = found.reshape(*token_ids.shape, -1)  # OPT's MLP sees positions in a row
             seen[name] = found if convert is None else convert(found)
             if len(seen) == len(wanted):
                 raise _AllSeen
