@@ -26,6 +26,8 @@ PIECE_CHARS = 1 << 20
 MARGIN_CHARS = 1 << 12
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 _SPACE_MARK = "▁"
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken")
+"""Without one of these, transformers makes up an empty tokenizer."""
 _PRIVATE = "\U000f0000"
 """A private use character, which no text has a use for."""
 _NO_ROLE = ("post_processor", "truncation", "padding")
@@ -175,6 +177,10 @@ def load_tokenizer(files: ModelFiles, *, trust_remote_code: bool) -> TextTokeniz
     """
     from transformers import AutoTokenizer
 
+    if not any(next(files.directory.glob(name), None) for name in _VOCABULARIES):
+        raise InvalidInput(
+            f"There is no tokenizer beside {files.name}: {files.directory} holds no tokenizer.json."
+        )
     try:
         loaded = AutoTokenizer.from_pretrained(
             files.directory, use_fast=True, trust_remote_code=trust_remote_code
@@ -186,10 +192,6 @@ def load_tokenizer(files: ModelFiles, *, trust_remote_code: bool) -> TextTokeniz
         raise InvalidInput(
             f"The tokenizer of {files.name} ({type(loaded).__name__}) has no fast version, so it "
             "cannot say which characters a token covers. Put a tokenizer.json beside the model."
-        )
-    if backend.get_vocab_size() == 0:
-        raise InvalidInput(
-            f"There is no tokenizer beside {files.name}: {files.directory} holds no tokenizer.json."
         )
     bos = loaded.bos_token_id
     if bos is None:
