@@ -34,16 +34,23 @@ def format_short_count(value: int) -> str:
 
 
 def format_share(value: float) -> str:
-    """A share of one as a percentage with up to three significant digits: 41%, 0.35%.
+    """A share of one as a percentage with three significant digits: 41.0%, 0.350%.
 
     Only all is 100%, and only nothing is 0%: what rounds there is printed as > 99.9% or in powers.
     """
     percent = value * 100
+    if percent in (0, 100):
+        return f"{percent:.0f}%"
     if 99.95 <= percent < 100:
         return "> 99.9%"
-    if 0 < percent < _SMALLEST_PLAIN:
-        return f"{_scientific(percent)}%"
-    return f"{float(f'{percent:.3g}'):g}%".replace("-", MINUS)
+    return f"{format_activation(percent)}%"
+
+
+def format_tick(value: float) -> str:
+    """A round number on an axis, without trailing zeros: 5, 0.25, 2e−5."""
+    if value == 0 or _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:
+        return f"{value:,.10g}".replace("-", MINUS)
+    return _scientific(value)
 
 
 def _scientific(value: float) -> str:

@@ -8,7 +8,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from app.numbers import format_activation, format_count, format_share, format_short_count
+from app.numbers import (
+    format_activation,
+    format_count,
+    format_share,
+    format_short_count,
+    format_tick,
+)
 from app.units.schemas import Histogram, Interval
 
 # Density histograms: bin i covers [10^(FIRST + i/PER_DECADE), …).
@@ -61,7 +67,7 @@ class Plot(NamedTuple):
 
 
 def activation_plot(
-    histogram: Histogram, intervals: Sequence[Interval], width: float = 480, height: float = 132
+    histogram: Histogram, intervals: Sequence[Interval], width: float = 360, height: float = 120
 ) -> Plot | None:
     """A unit's histogram with its intervals under it; None where no position is off zero."""
     edges, counts = histogram.edges, histogram.counts
@@ -84,7 +90,7 @@ def activation_plot(
         for i, count in enumerate(counts)
         if count
     )
-    ticks = tuple(Tick(_round(place(v)), format_activation(v)) for v in nice_values(low, high))
+    ticks = tuple(Tick(_round(place(v)), format_tick(v)) for v in nice_values(low, high))
     return Plot(width, height, bars, ticks, _count_ticks(tallest, height), _bands(intervals, place))
 
 
@@ -92,8 +98,8 @@ def density_plot(
     counts: Sequence[int],
     href: Callable[[float, float], str] | None = None,
     selected: tuple[float, float] = (0.0, math.inf),
-    width: float = 480,
-    height: float = 96,
+    width: float = 360,
+    height: float = 90,
 ) -> Plot | None:
     """Units per quarter decade of density, whole decades shown; None where every unit is dead.
 
@@ -120,7 +126,7 @@ def density_plot(
         for i in filled
     )
     ticks = tuple(
-        Tick(_round(place(i)), format_share(density_edge(i)))
+        Tick(_round(place(i)), f"{format_tick(density_edge(i) * 100)}%")
         for i in range(first, last + 1, DENSITY_BINS_PER_DECADE)
     )
     return Plot(width, height, bars, ticks, _count_ticks(tallest, height), ())

@@ -85,11 +85,3 @@ def answer(
         "X-Content-Type-Options": "nosniff",
     }
     return HTMLResponse(html, status_code=status, headers=headers)
-
-
-def answer_error(request: Request, status: int, title: str, message: str) -> HTMLResponse:
-    """An error for a person: a page, or for htmx the message alone."""
-    context = {"status": status, "title": title, "message": message}
-    return answer(
-        request, "errors/show.html", context, fragment="errors/_problem.html", status=status
-    )

@@ -18,9 +18,9 @@ from typing import Literal, NamedTuple
 from app.numbers import format_activation
 from app.units.schemas import Example, ExampleKind, Stats
 
-SegmentKind = Literal["text", "space", "tab", "newline", "return", "hidden"]
+SegmentKind = Literal["text", "space", "tab", "newline", "fold", "return", "hidden"]
 
-# Tokens before and after the position that an example is about which are shown at first. A causal
+# Cells before and after the position that an example is about which are shown at first. A causal
 # model's activation depends on what stands before, so that side gets more.
 NEAR_BEFORE = 28
 NEAR_AFTER = 12
@@ -36,14 +36,19 @@ _HIDDEN = (
     "\u2000-\u200b\u200e\u200f\u2028-\u202f\u205f-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
     "\ud800-\udfff\U000e0001"
 )
+_NAMES = {"\0": "NUL", "\x1b": "ESC", "\x7f": "DEL", "\xa0": "NBSP", "\ufeff": "BOM"}
 _SEGMENTS = re.compile(
-    f"(?P<space> +)|(?P<tab>\t)|(?P<newline>\n)|(?P<return>\r)|(?P<hidden>[{_HIDDEN}])"
-    f"|(?P<text>[^ \t\n\r{_HIDDEN}]+)"
+    "(?P<space> +)|(?P<tab>\t)|(?P<fold>\n(?=\n))|(?P<newline>\n)|(?P<return>\r)"
+    f"|(?P<hidden>[{_HIDDEN}])|(?P<text>[^ \t\n\r{_HIDDEN}]+)"
 )
 
 
 class Segment(NamedTuple):
-    """A run of a cell's text that is drawn in one way; `label` names a hidden character."""
+    """A run of a cell's text that is drawn in one way; `label` names a hidden character.
+
+    A `fold` is a line end that another follows: drawn, but the line is broken at the last alone,
+    so that empty lines take no room.
+    """
 
     kind: SegmentKind
     text: str
@@ -95,14 +100,9 @@ class Cell(NamedTuple):
 class CellRow(NamedTuple):
     """An example's cells: the neighbourhood of its position, and what lies before and after."""
 
-    before: tuple[Cell, ...]
-    near: tuple[Cell, ...]
-    after: tuple[Cell, ...]
-
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        """All cells of the window in order."""
-        return self.before + self.near + self.after
+    before: list[Cell]
+    near: list[Cell]
+    after: list[Cell]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,29 +129,28 @@ def colour_scale(stats: Stats, kind: ExampleKind) -> ColourScale:
 
 def cell_row(example: Example, scale: ColourScale) -> CellRow:
     """Lays an example out: the neighbourhood of `position` apart from the rest of the window."""
-    near_from = example.position - NEAR_BEFORE
-    near_to = example.position + NEAR_AFTER
-    groups: tuple[list[Cell], list[Cell], list[Cell]] = ([], [], [])
-    for first, last in _spans(example.tokens, example.activations):
-        where = 0 if last <= near_from else 1 if first <= near_to else 2
-        groups[where].append(_cell(example, first, last, scale.full))
-    return CellRow(tuple(groups[0]), tuple(groups[1]), tuple(groups[2]))
+    spans = list(_spans(example.tokens, example.activations))
+    cells = [_cell(example, first, last, scale.full) for first, last in spans]
+    marked = next((i for i, (_, last) in enumerate(spans) if example.position < last), 0)
+    near_from, near_to = max(marked - NEAR_BEFORE, 0), marked + NEAR_AFTER + 1
+    return CellRow(cells[:near_from], cells[near_from:near_to], cells[near_to:])
 
 
 def _cell(example: Example, first: int, last: int, full: float) -> Cell:
     """The cell of the tokens [first, last)."""
-    text = example.tokens[first]
+    is_folded = last < len(example.tokens) and example.tokens[last].startswith("\n")
+    pieces = segments(example.tokens[first], is_folded=is_folded)
     mark = "m " if first <= example.position < last else ""
     if last == first + 1:
         value = example.activations[first]
         if value is None:
-            return Cell(segments(text), (), "", "", mark + "u")
+            return Cell(pieces, (), "", "", mark + "u")
         part = _part(value, full)
         flags = mark + "n" if part.is_negative and part.share else mark.rstrip()
         printed = part.value if value else ""  # most latents are 0 nearly everywhere: said once
-        return Cell(segments(text), (part,), printed, part.share, flags)
+        return Cell(pieces, (part,), printed, part.share, flags)
     parts = tuple(_part(value or 0.0, full) for value in example.activations[first:last])
-    return Cell(segments(text), parts, " · ".join(part.value for part in parts), "", mark + "s")
+    return Cell(pieces, parts, " · ".join(part.value for part in parts), "", mark + "s")
 
 
 def _spans(tokens: Sequence[str], activations: Sequence[float | None]) -> Iterator[tuple[int, int]]:
@@ -180,19 +179,18 @@ def _part(value: float, full: float) -> Part:
 
 
 @lru_cache(maxsize=65536)
-def segments(text: str) -> tuple[Segment, ...]:
-    """Cuts `text` into segments; their texts join to `text`."""
+def segments(text: str, *, is_folded: bool = False) -> tuple[Segment, ...]:
+    """Cuts `text` into segments; their texts join to `text`. `is_folded`: a line end follows it."""
     found = []
     for match in _SEGMENTS.finditer(text):
         kind: SegmentKind = match.lastgroup  # type: ignore[assignment]
         piece = match.group()
         found.append(Segment(kind, piece, _label(piece) if kind == "hidden" else ""))
+    if is_folded and found and found[-1].kind == "newline":
+        found[-1] = Segment("fold", "\n", "")
     return tuple(found)
 
 
 def _label(character: str) -> str:
-    """What is drawn for a character that cannot be seen: a picture of it or its code point."""
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)  # the control pictures: ␀ ␁ …
-    return "⍽" if code == 0xA0 else f"{code:04X}"
+    """What is drawn for a character that cannot be seen: a well-known name or its code point."""
+    return _NAMES.get(character, f"{ord(character):04X}")

@@ -2,7 +2,13 @@
 
 import pytest
 
-from app.numbers import format_activation, format_count, format_share, format_short_count
+from app.numbers import (
+    format_activation,
+    format_count,
+    format_share,
+    format_short_count,
+    format_tick,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,8 +36,8 @@ def test_activations_have_three_digits_and_a_real_minus(value: float, printed: s
     ("value", "printed"),
     [
         (0.0, "0%"),
-        (0.41, "41%"),
-        (0.0035, "0.35%"),
+        (0.41, "41.0%"),
+        (0.0035, "0.350%"),
         (0.12345, "12.3%"),
         (1e-7, "1e−5%"),
         (1.0, "100%"),
@@ -52,4 +58,14 @@ def test_counts_are_grouped_or_shortened() -> None:
         "65.5k",
         "2.63M",
         "1.2B",
+    ]
+
+
+def test_ticks_have_no_trailing_zeros() -> None:
+    assert [format_tick(v) for v in (0.0, 5.0, -0.25, 1000.0, 2e-5)] == [
+        "0",
+        "5",
+        "−0.25",
+        "1,000",
+        "2e−5",
     ]

@@ -105,9 +105,9 @@ def test_segments_name_what_cannot_be_seen() -> None:
         ("tab", ""),
         ("newline", ""),
         ("return", ""),
-        ("hidden", "␀"),
+        ("hidden", "NUL"),
         ("hidden", "202E"),
-        ("hidden", "⍽"),
+        ("hidden", "NBSP"),
     ]
 
 
@@ -140,7 +140,7 @@ def test_shares_are_clipped_and_faint_ones_are_left_out() -> None:
     assert [cell.flags for cell in all_cells(row)] == ["m", "", "n"]
 
 
-def test_the_neighbourhood_is_cut_by_tokens() -> None:
+def test_the_neighbourhood_is_cut_by_cells() -> None:
     n = 100
     row = cell_row(example(["a"] * n, [0.0] * n, 50), SCALE)
     assert len(row.before) == 50 - NEAR_BEFORE
@@ -153,3 +153,9 @@ def test_full_colour_is_the_maximum_except_where_the_list_is_about_the_minimum()
     assert colour_scale(stats(-0.2, 3.0), "bottom").full == 0.2
     assert colour_scale(stats(-0.2, -0.1), "top").full == 0.2
     assert colour_scale(stats(0.0, 0.0), "top").full == 0.0
+
+
+def test_a_line_is_broken_at_the_last_of_several_line_ends() -> None:
+    row = cell_row(example(["a\n\n", "\n", "b\n"], [0.0, 0.0, 0.0]), SCALE)
+    kinds = [segment.kind for cell in all_cells(row) for segment in cell.segments]
+    assert kinds == ["text", "fold", "fold", "newline", "text", "newline"]
