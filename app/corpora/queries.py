@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app import cursors, slugs, urls
@@ -60,32 +60,37 @@ def list_windows(
     if cursor is not None:
         after = cast("int", cursors.decode(listing, cursor, (int,))[0])
     query = (
-        select(TokenWindow)
-        .where(TokenWindow.corpus_id == row.id, TokenWindow.index > after)
+        with_document(row.id)
+        .where(TokenWindow.index > after)
         .order_by(TokenWindow.index)
         .limit(limit + 1)
     )
-    found = session.scalars(query).all()
-    shown = found[:limit]
-    more = cursors.encode(listing, (shown[-1].index,)) if len(found) > limit else None
-    return Page(items=_windows(session, row, list(shown)), next=more)
+    found = session.execute(query).all()
+    shown = [(window, document) for window, document in found[:limit]]
+    more = cursors.encode(listing, (shown[-1][0].index,)) if len(found) > limit else None
+    return Page(items=_windows(session, row, shown), next=more)
 
 
-def document_names(session: Session, corpus_id: int, indices: set[int]) -> dict[int, str]:
-    """Names of documents by their index in the corpus."""
-    query = select(Document.index, Document.name).where(
-        Document.corpus_id == corpus_id, Document.index.in_(sorted(indices))
+def with_document(corpus_id: int) -> Select[TokenWindow, str]:
+    """A corpus's windows, each with its document's name."""
+    return (
+        select(TokenWindow, Document.name)
+        .join(
+            Document,
+            (Document.corpus_id == corpus_id) & (Document.index == TokenWindow.document_index),
+        )
+        .where(TokenWindow.corpus_id == corpus_id)
     )
-    return dict(session.execute(query).all())
 
 
-def _windows(session: Session, corpus: Corpus, windows: list[TokenWindow]) -> list[Window]:
-    documents = document_names(session, corpus.id, {window.document_index for window in windows})
-    read = read_windows(session, corpus.tokenizer_id, windows)
+def _windows(
+    session: Session, corpus: Corpus, windows: list[tuple[TokenWindow, str]]
+) -> list[Window]:
+    read = read_windows(session, corpus.tokenizer_id, [window for window, _ in windows])
     return [
         Window(
             window=window.index,
-            document=documents[window.document_index],
+            document=document,
             char_start=window.char_start,
             text=tokens.text,
             token_ids=tokens.token_ids,
@@ -93,7 +98,7 @@ def _windows(session: Session, corpus: Corpus, windows: list[TokenWindow]) -> li
             uncounted=window.uncounted,
             is_duplicate=window.is_duplicate,
         )
-        for window, tokens in zip(windows, read, strict=True)
+        for (window, document), tokens in zip(windows, read, strict=True)
     ]
 
 

@@ -13,6 +13,8 @@ from app.language_models.queries import find_model, unknown
 from app.models import Corpus, LanguageModel, Scan, ScanSource, Source
 from app.sources.schemas import SourceDetail, SourceScan
 
+LARGEST_FIRST = (Corpus.n_tokens.desc(), Corpus.slug)
+
 
 @dataclass(frozen=True, slots=True)
 class CurrentScan:
@@ -81,14 +83,23 @@ def get_source(session: Session, model: str, source: str) -> SourceDetail:
 
 def find_source(session: Session, model: str, source: str) -> FoundSource:
     """The rows of a source. Raises NotFound, naming some that there are."""
+    seen: dict[tuple[str, str], FoundSource] = session.info.setdefault("found_sources", {})
+    if (found := seen.get((model, source))) is not None:
+        return found  # a page asks for several things of one source in one unit of work
     if slugs.is_slug(model) and slugs.is_slug(source):
-        row = session.execute(
-            select(LanguageModel, Source)
+        query = (
+            select(LanguageModel, Source, Scan, ScanSource, Corpus)
             .join(Source, Source.language_model_id == LanguageModel.id)
+            .join(ScanSource, (ScanSource.source_id == Source.id) & ScanSource.is_current)
+            .join(Scan, Scan.id == ScanSource.scan_id)
+            .join(Corpus, Corpus.id == ScanSource.corpus_id)
             .where(LanguageModel.slug == model, Source.slug == source)
-        ).one_or_none()
-        if row is not None and (scans := current_scans(session, [row[1].id])[row[1].id]):
-            return FoundSource(row[0], row[1], scans)
+            .order_by(*LARGEST_FIRST)
+        )
+        if rows := session.execute(query).all():
+            scans = [CurrentScan(*row[2:]) for row in rows]
+            seen[model, source] = FoundSource(rows[0][0], rows[0][1], scans)
+            return seen[model, source]
     known = session.scalars(
         select(Source.slug)
         .where(Source.language_model_id == find_model(session, model).id, is_scanned())
@@ -126,7 +137,7 @@ def current_scans(session: Session, source_ids: Sequence[int]) -> dict[int, list
         .join(ScanSource, ScanSource.scan_id == Scan.id)
         .join(Corpus, Corpus.id == ScanSource.corpus_id)
         .where(ScanSource.source_id.in_(source_ids), ScanSource.is_current)
-        .order_by(Corpus.n_tokens.desc(), Corpus.slug)
+        .order_by(*LARGEST_FIRST)
     )
     scans: dict[int, list[CurrentScan]] = {source_id: [] for source_id in source_ids}
     for scan, scan_source, corpus in session.execute(query):

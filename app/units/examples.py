@@ -1,14 +1,16 @@
 """Reading examples: packed levels, windows and documents put together."""
 
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from app.codec import N_LEVELS, Scale, level_values
-from app.corpora.queries import document_names
+from app.corpora.queries import with_document
 from app.corpora.windows import ReadWindow, read_windows
 from app.cursors import DEFAULT_LIMIT
 from app.models import Corpus, Examples, TokenWindow, UnitStats
@@ -16,7 +18,7 @@ from app.sources.queries import CurrentScan, find_unit
 from app.units.intervals import intervals_of
 from app.units.schemas import Example, ExampleKind, Interval
 
-SIGNIFICANT_DIGITS = 5  # of a decoded activation: finer than its 8 bits by a factor of 100
+DIGITS = 6  # of the largest activation shown: far finer than its 8 bits
 
 
 def list_examples(
@@ -58,15 +60,12 @@ class _Shown:
 
 
 def _windows(session: Session, corpus: Corpus, indices: list[int]) -> dict[int, _Shown]:
-    query = select(TokenWindow).where(
-        TokenWindow.corpus_id == corpus.id, TokenWindow.index.in_(sorted(set(indices)))
-    )
-    windows = list(session.scalars(query))
-    names = document_names(session, corpus.id, {window.document_index for window in windows})
-    read = read_windows(session, corpus.tokenizer_id, windows)
+    query = with_document(corpus.id).where(TokenWindow.index.in_(sorted(set(indices))))
+    rows = session.execute(query).all()
+    read = read_windows(session, corpus.tokenizer_id, [window for window, _ in rows])
     return {
-        window.index: _Shown(window, names[window.document_index], tokens)
-        for window, tokens in zip(windows, read, strict=True)
+        window.index: _Shown(window, document, tokens)
+        for (window, document), tokens in zip(rows, read, strict=True)
     }
 
 
@@ -120,8 +119,14 @@ def _example(
 
 
 def _values(scale: Scale) -> list[float]:
-    """The activation of each level in few digits; the extremes as exact as they are stored."""
-    values = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in level_values(scale).tolist()]
+    """The activation of each level in few digits; the extremes as exact as they are stored.
+
+    No sign is lost to rounding: a level beside zero that is not an extreme itself is at least
+    1/1000 of the larger extreme.
+    """
+    largest = max(abs(scale.low), abs(scale.high))
+    n_decimals = DIGITS - 1 - math.floor(math.log10(largest)) if largest else 0
+    values: list[float] = np.round(level_values(scale).astype(np.float64), n_decimals).tolist()
     if scale.zero < N_LEVELS - 1:
         values[-1] = scale.high
     if scale.zero > 0:
