@@ -1,0 +1,175 @@
+"""The scan beside its physical limit: the plain Hugging Face forward to the last hooked layer.
+
+Same model, same batches, same threads, batch by batch in turns, so that whatever else the machine
+does falls on both. `python -m bench.scan` prints the ratio and where the rest of the time goes.
+"""
+
+import argparse
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+
+from workers.atlas import AtlasBuilder
+from workers.finish import finish_source
+from workers.kernels import fused
+from workers.kernels.sampling import sample_windows
+from workers.scan import BATCH_TOKENS, Scanner, open_scanner
+from workers.sources.language_models import LoadedModel, load_model
+from workers.sources.stored_windows import WindowBatch
+from workers.sources.unit_sources import NeuronSource, UnitSource, neuron_source, sae_source
+from workers.spool import SourceSpool
+
+DEMO_MODEL = Path(__file__).parent.parent / "demo" / "model"
+ATLAS_TOKENS = 65536
+
+
+@dataclass(slots=True)
+class Timings:
+    """Seconds by stage; batches' seconds of both contestants."""
+
+    plain: list[float] = field(default_factory=list)
+    scan: list[float] = field(default_factory=list)
+    finish: float = 0.0
+    stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @property
+    def ratio(self) -> float:
+        """Whole scan ÷ whole plain forward, finishing not included."""
+        return sum(self.scan) / sum(self.plain)
+
+    @property
+    def median_ratio(self) -> float:
+        """The median of the batches' own ratios."""
+        return float(np.median(np.array(self.scan) / np.array(self.plain)))
+
+
+def measure(
+    directory: str, n_tokens: int, context: int = 128, top_k: int = 20, saes: tuple[str, ...] = ()
+) -> Timings:
+    """Scans random tokens with all neurons (and SAEs), batch by batch in turns with the forward."""
+    model = load_model(directory)
+    layers = [neuron_source(model, layer) for layer in range(model.n_layers)]
+    sources: list[UnitSource] = [*layers, *(sae_source(spec, model) for spec in saes)]
+    batches = list(random_batches(model, n_tokens, context))
+    n_counted = np.concatenate([batch.is_counted.sum(dim=1).numpy() for batch in batches])
+    atlas = AtlasBuilder(0, sample_windows(n_counted, ATLAS_TOKENS, 0))
+    found = Timings()
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = {"top_k": top_k, "context": context, "atlas": atlas, "scratch": Path(scratch)}
+        with open_scanner(model, sources, **settings) as warm:  # type: ignore[arg-type]
+            warm.add(batches[0])
+        atlas = AtlasBuilder(0, atlas.sampled)
+        settings["atlas"] = atlas
+        with open_scanner(model, sources, **settings) as scanner, staged(found):  # type: ignore[arg-type]
+            _take_turns(model, scanner, layers, batches, found)
+            found.finish = _seconds(lambda: _finish(scanner, len(n_counted), context))
+    return found
+
+
+def random_batches(model: LoadedModel, n_tokens: int, context: int) -> Iterator[WindowBatch]:
+    """Windows of random tokens, each with an uncounted first one, of the scan's own batch size."""
+    each = BATCH_TOKENS[model.device.type] // context
+    generator = torch.Generator().manual_seed(0)
+    is_counted = torch.ones((each, context), dtype=torch.bool)
+    is_counted[:, 0] = False
+    for first in range(0, max(n_tokens // context, each) - each + 1, each):
+        yield WindowBatch(
+            windows=torch.arange(first, first + each, dtype=torch.int32),
+            token_ids=torch.randint(model.d_vocab, (each, context), generator=generator),
+            lengths=torch.full((each,), context, dtype=torch.int32),
+            is_counted=is_counted,
+            is_duplicate=torch.zeros(each, dtype=torch.bool),
+        )
+
+
+def _take_turns(
+    model: LoadedModel,
+    scanner: Scanner,
+    layers: list[NeuronSource],
+    batches: list[WindowBatch],
+    found: Timings,
+) -> None:
+    last = [layers[-1].hook_point]
+    run_to = LoadedModel.__dict__["run_to"]
+    plain = getattr(run_to, "__wrapped__", run_to)
+    for number, batch in enumerate(batches):
+        turns: list[tuple[list[float], Callable[[], Any]]] = [
+            (found.plain, partial(plain, model, batch.token_ids, None, last)),
+            (found.scan, partial(scanner.add, batch)),
+        ]
+        for seconds, do in turns if number % 2 else turns[::-1]:
+            seconds.append(_seconds(do))
+
+
+def _finish(scanner: Scanner, n_windows: int, context: int) -> None:
+    layout = scanner.atlas.layout()
+    lengths = np.full(n_windows, context, dtype=np.int32)
+    for part in scanner.sources:
+        for _ in finish_source(part, layout, lengths, scanner.threads, scanner.n_threads):
+            pass
+
+
+@contextmanager
+def staged(found: Timings) -> Iterator[None]:
+    """Adds up the seconds of the scan's stages."""
+    stages: list[tuple[Any, str, str]] = [
+        (LoadedModel, "run_to", "forward, hooks included"),
+        (fused, "update", "moments and extremes"),
+        (SourceSpool, "append", "atlas to the scratch file"),
+    ]
+    with ExitStack() as stack:
+        for owner, name, stage in stages:
+            timed = _timed(getattr(owner, name), stage, found)
+            stack.enter_context(mock.patch.object(owner, name, timed))
+        yield
+
+
+def _timed(do: Callable[..., Any], stage: str, found: Timings) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return do(*args, **kwargs)
+        finally:
+            found.stages[stage] += time.perf_counter() - began
+
+    call.__wrapped__ = do  # type: ignore[attr-defined]
+    return call
+
+
+def _seconds(do: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    do()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Prints the ratio and the profile."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", nargs="?", default=str(DEMO_MODEL))
+    parser.add_argument("--tokens", type=int, default=262_144)
+    parser.add_argument("--sae", action="append", default=[])
+    given = parser.parse_args()
+    found = measure(given.model, given.tokens, saes=tuple(given.sae))
+    plain, scan = sum(found.plain), sum(found.scan)
+    print(f"{torch.get_num_threads()} threads, {given.tokens:,} tokens")
+    print(f"plain forward {plain:.2f} s, scan {scan:.2f} s, ratio {found.ratio:.3f}")
+    print(f"median of the batches' ratios {found.median_ratio:.3f}")
+    for stage, seconds in found.stages.items():
+        print(f"  {stage:<28} {seconds:7.2f} s  {seconds / plain:.3f}")
+    rest = scan - sum(found.stages.values())
+    print(f"  {'everything else':<28} {rest:7.2f} s  {rest / plain:.3f}")
+    print(f"finishing (not in the ratio) {found.finish:7.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The atlas of a scan: which positions of which windows it holds, in the order they came."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, Int32, Int64
+from torch import Tensor
+
+from workers.kernels import sampling
+from workers.kernels.atlas import shuffled
+from workers.sources.stored_windows import WindowBatch
+
+
+@dataclass
+class AtlasLayout:
+    """Sampled windows by slot, in scan order, and their counted positions one after another.
+
+    Whatever the order, the draws come out the same: `visit` shuffles by a hash of (window,
+    position).
+    """
+
+    seed: int
+    windows: Int32[np.ndarray, " slots"]
+    lengths: Int32[np.ndarray, " slots"]
+    is_duplicate: Bool[np.ndarray, " slots"]
+    firsts: Int64[np.ndarray, " slots_and_one"]
+    positions: Int32[np.ndarray, " n"]
+    token_ids: Int32[np.ndarray, " n"]
+
+    @property
+    def n_positions(self) -> int:
+        """Counted positions in all."""
+        return len(self.positions)
+
+    @cached_property
+    def window_slots(self) -> Int32[np.ndarray, " n"]:
+        """The slot of each position's window."""
+        slots = np.arange(len(self.windows), dtype=np.int32)
+        repeated: np.ndarray = np.repeat(slots, np.diff(self.firsts))
+        return repeated
+
+    @cached_property
+    def tokens(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Token ids that occur, ascending; for each position its place among them; counts."""
+        ids, places, counts = np.unique(self.token_ids, return_inverse=True, return_counts=True)
+        return ids, places.astype(np.int32), counts
+
+    @cached_property
+    def visit(self) -> Int32[np.ndarray, " eligible"]:
+        """Positions of windows that may be examples, shuffled."""
+        numbers = self.windows[self.window_slots].astype(np.int64) << 16 | self.positions
+        keys = sampling.draw_keys(numbers, self.seed + 1)
+        return shuffled(keys, ~self.is_duplicate[self.window_slots])
+
+    @cached_property
+    def visit_windows(self) -> Int32[np.ndarray, " eligible"]:
+        """Slots of windows that may be examples, shuffled."""
+        return shuffled(sampling.draw_keys(self.windows, self.seed + 2), ~self.is_duplicate)
+
+
+@dataclass
+class AtlasBuilder:
+    """Collects the layout while batches pass by; `sampled` are the atlas's windows, ascending."""
+
+    seed: int
+    sampled: Int[np.ndarray, " sampled"]
+    _parts: list[tuple[np.ndarray, ...]] = field(default_factory=list)
+
+    def rows(self, batch: WindowBatch) -> Int64[Tensor, " taken"]:
+        """Rows of the batch whose windows are sampled; they become the layout's next slots."""
+        taken = np.flatnonzero(np.isin(batch.windows.numpy(), self.sampled))
+        rows = torch.from_numpy(taken)
+        if len(taken) == 0:
+            return rows
+        is_counted = batch.is_counted[rows]
+        self._parts.append(
+            (
+                batch.windows[rows].numpy(),
+                batch.lengths[rows].numpy(),
+                batch.is_duplicate[rows].numpy(),
+                is_counted.sum(dim=1).numpy(),
+                is_counted.nonzero()[:, 1].numpy(),
+                batch.token_ids[rows][is_counted].numpy(),
+            )
+        )
+        return rows
+
+    def layout(self) -> AtlasLayout:
+        """The layout of all that was collected."""
+        windows, lengths, is_duplicate, n, positions, token_ids = (
+            np.concatenate(column) for column in zip(*self._parts, strict=True)
+        )
+        return AtlasLayout(
+            seed=self.seed,
+            windows=windows.astype(np.int32),
+            lengths=lengths.astype(np.int32),
+            is_duplicate=is_duplicate,
+            firsts=np.concatenate([[0], np.cumsum(n)]).astype(np.int64),
+            positions=positions.astype(np.int32),
+            token_ids=token_ids.astype(np.int32),
+        )

@@ -1,0 +1,245 @@
+"""From a scan's running results to the rows that are stored: one record a unit.
+
+Units are finished in blocks, each in a thread: its activations over the atlas are read back from
+the scratch file, sorted, and reduced; examples of intervals and random ones are drawn; levels are
+packed. Blocks come out in order, and only a few are under way, so memory stays bounded.
+"""
+
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int, Int32, UInt8
+
+from workers.atlas import AtlasLayout
+from workers.kernels import atlas, extremes, sampling
+from workers.kernels.atlas import Histogram, Intervals
+from workers.kernels.extremes import NO_WINDOW, Extremes
+from workers.kernels.levels import encode_rows
+from workers.scan import SourceScan
+
+BLOCK_UNITS = 64
+N_TOKENS = 10
+N_PER_INTERVAL = 5
+N_RANDOM = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PackedExamples:
+    """One row of `examples` (app.models.scans.Examples says what each field means)."""
+
+    kind: str
+    windows: Int[np.ndarray, " examples"]
+    positions: Int[np.ndarray, " examples"]
+    values: Float[np.ndarray, " examples"]
+    max_positions: Int[np.ndarray, " examples"]
+    lows: Float[np.ndarray, " examples"]
+    highs: Float[np.ndarray, " examples"]
+    intervals: Int[np.ndarray, " examples_or_none"]
+    levels: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSums:
+    """The tokens with most of a unit's positive activation, most first."""
+
+    ids: Int[np.ndarray, " tokens"]
+    sums: Float[np.ndarray, " tokens"]
+    n_active: Int[np.ndarray, " tokens"]
+    n: Int[np.ndarray, " tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRecord:
+    """What the atlas and the extremes say of one unit; moments are kept by source."""
+
+    index: int
+    histogram: Histogram
+    intervals: Intervals
+    tokens: TokenSums
+    atlas_sum: float
+    examples: list[PackedExamples]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """Atlas examples of one unit before their windows are read: parallel arrays."""
+
+    slots: Int32[np.ndarray, " examples"]
+    positions: Int32[np.ndarray, " examples"]  # atlas positions; -1 stands for the maximum's
+    bands: Int32[np.ndarray, " examples"]  # -1 where random
+
+
+def finish_source(
+    part: SourceScan,
+    layout: AtlasLayout,
+    lengths: Int32[np.ndarray, " windows"],
+    threads: Executor,
+    n_threads: int,
+) -> Iterator[list[UnitRecord]]:
+    """Records of all units in order, block by block. `lengths` are tokens of every window."""
+    top, bottom = (_on_cpu(extremes.ordered(state)) for state in (part.top, part.bottom))
+    waiting: deque[Future[list[UnitRecord]]] = deque()
+    for first in range(0, part.source.n_units, BLOCK_UNITS):
+        last = min(first + BLOCK_UNITS, part.source.n_units)
+        block = _Block(part, layout, lengths, top, bottom, first, last)
+        waiting.append(threads.submit(block.records))
+        if len(waiting) > n_threads:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Units first to last of a source."""
+
+    part: SourceScan
+    layout: AtlasLayout
+    lengths: Int32[np.ndarray, " windows"]
+    top: dict[str, np.ndarray]
+    bottom: dict[str, np.ndarray]
+    first: int
+    last: int
+
+    def records(self) -> list[UnitRecord]:
+        """The block's records."""
+        x = self.part.spool.read(self.first, self.last)
+        ordered = np.sort(x, axis=1)
+        histograms = [atlas.histogram(row) for row in ordered]
+        bands = [atlas.intervals(row) for row in ordered]
+        draws = [self._draw(x[i], bands[i], self.first + i) for i in range(len(x))]
+        drawn = self._read_windows(x, draws)
+        return [
+            UnitRecord(
+                index=self.first + i,
+                histogram=histograms[i],
+                intervals=bands[i],
+                tokens=self._tokens(x[i]),
+                atlas_sum=float(np.maximum(ordered[i], 0).sum(dtype=np.float64)),
+                examples=[*self._extremes(self.first + i), *drawn[i]],
+            )
+            for i in range(len(x))
+        ]
+
+    def _tokens(self, x: Float32[np.ndarray, " n"]) -> TokenSums:
+        ids, places, counts = self.layout.tokens
+        slots, n_active = np.zeros(N_TOKENS, np.int32), np.zeros(N_TOKENS, np.int32)
+        sums = np.zeros(N_TOKENS)
+        n = atlas.strongest_tokens(x, places, len(ids), slots, sums, n_active)
+        chosen = slots[:n]
+        return TokenSums(ids[chosen], sums[:n], n_active[:n], counts[chosen])
+
+    def _draw(self, x: Float32[np.ndarray, " n"], bands: Intervals, unit: int) -> _Draws:
+        layout = self.layout
+        key = int(sampling.draw_keys(np.array([unit]), layout.seed + 3)[0])
+        positions, chosen = _NONE, _NONE
+        if len(layout.visit):
+            drawn = np.empty((len(bands.counts), N_PER_INTERVAL), np.int32)
+            start = key % len(layout.visit)
+            atlas.draw_from_bands(x, bands.edges, layout.visit, start, layout.window_slots, drawn)
+            positions = drawn[drawn >= 0]
+            positions = positions[np.argsort(-x[positions], kind="stable")]
+        of = np.searchsorted(bands.edges[1:-1], x[positions], "right").astype(np.int32)
+        if len(layout.visit_windows):
+            at = key % len(layout.visit_windows) + np.arange(N_RANDOM)
+            chosen = layout.visit_windows[
+                at[: len(layout.visit_windows)] % len(layout.visit_windows)
+            ]
+        absent = np.full(len(chosen), -1, np.int32)
+        return _Draws(
+            slots=np.concatenate([layout.window_slots[positions], chosen]),
+            positions=np.concatenate([positions, absent]),
+            bands=np.concatenate([of, absent]),
+        )
+
+    def _read_windows(
+        self, x: Float32[np.ndarray, "units n"], draws: list[_Draws]
+    ) -> list[list[PackedExamples]]:
+        """Interval and random examples of each unit; levels of the whole block at once."""
+        layout = self.layout
+        counts = [len(draw.slots) for draw in draws]
+        rows = np.zeros((sum(counts), int(layout.lengths.max())), np.float32)
+        is_counted = np.zeros(rows.shape, np.bool_)
+        bounds = np.concatenate([[0], np.cumsum(counts)])
+        for i, draw in enumerate(draws):
+            part = slice(bounds[i], bounds[i + 1])
+            given = (x[i], draw.slots, layout.firsts, layout.positions)
+            atlas.gather_windows(*given, rows[part], is_counted[part])
+        highs = np.where(is_counted, rows, -np.inf)
+        lows = np.where(is_counted, rows, np.inf).min(axis=1)
+        max_positions, highs = highs.argmax(axis=1), highs.max(axis=1)
+        levels = encode_rows(*map(torch.from_numpy, (rows, is_counted, lows, highs))).numpy()
+        found = []
+        for i, draw in enumerate(draws):
+            of_unit = slice(bounds[i], bounds[i + 1])
+            columns = (max_positions[of_unit], lows[of_unit], highs[of_unit], levels[of_unit])
+            found.append(self._pack_drawn(x[i], draw, *columns))
+        return found
+
+    def _pack_drawn(
+        self,
+        x: Float32[np.ndarray, " n"],
+        draw: _Draws,
+        max_positions: Int[np.ndarray, " examples"],
+        lows: Float32[np.ndarray, " examples"],
+        highs: Float32[np.ndarray, " examples"],
+        levels: UInt8[np.ndarray, "examples pos"],
+    ) -> list[PackedExamples]:
+        layout = self.layout
+        lengths = layout.lengths[draw.slots]
+        packed = []
+        for kind, chosen in (
+            ("interval", np.flatnonzero(draw.bands >= 0)),
+            ("random", np.flatnonzero(draw.bands < 0)),
+        ):
+            if len(chosen) == 0:
+                continue
+            at, is_random = draw.positions[chosen], kind == "random"
+            packed.append(
+                PackedExamples(
+                    kind=kind,
+                    windows=layout.windows[draw.slots[chosen]],
+                    positions=max_positions[chosen] if is_random else layout.positions[at],
+                    values=highs[chosen] if is_random else x[at],
+                    max_positions=max_positions[chosen],
+                    lows=lows[chosen],
+                    highs=highs[chosen],
+                    intervals=_NONE if is_random else draw.bands[chosen],
+                    levels=_pack(levels[chosen], lengths[chosen]),
+                )
+            )
+        return packed
+
+    def _extremes(self, unit: int) -> list[PackedExamples]:
+        packed = []
+        for kind, state in (("top", self.top), ("bottom", self.bottom)):
+            n = int((state["windows"][unit] != NO_WINDOW).sum())
+            if n == 0:
+                continue
+            row = {name: table[unit, :n] for name, table in state.items()}
+            levels = _pack(row.pop("levels"), self.lengths[row["windows"]])
+            packed.append(PackedExamples(kind=kind, intervals=_NONE, levels=levels, **row))
+        return packed
+
+
+_NONE = np.zeros(0, np.int32)
+
+
+def _pack(
+    levels: UInt8[np.ndarray, "examples pos"], lengths: Int[np.ndarray, " examples"]
+) -> bytes:
+    """Levels one example after another, without what is beyond each window's end."""
+    if (lengths == levels.shape[1]).all():
+        return zlib.compress(levels.tobytes())
+    is_inside = np.arange(levels.shape[1]) < lengths[:, None]
+    return zlib.compress(levels[is_inside].tobytes())
+
+
+def _on_cpu(state: Extremes) -> dict[str, np.ndarray]:
+    names = [field.name for field in fields(state) if field.name != "sign"]
+    return {name: getattr(state, name).cpu().numpy() for name in names}

@@ -1,0 +1,130 @@
+"""Rows of language models and of their sources: found by hash, or made."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, InvalidInput
+from app.models import LanguageModel, Source, Tokenizer
+from app.slugs import MAX_LENGTH, RESERVED, is_slug, slugify
+from workers.kernels.logit_lens import LogitLens, logit_lens
+from workers.sinks.scans import write_units
+from workers.sources.language_models import LoadedModel
+from workers.sources.unit_sources import UnitSource
+
+
+def find_model(session: Session, model: LoadedModel) -> LanguageModel | None:
+    """The row of the model with these weights and this tokenizer."""
+    query = (
+        select(LanguageModel)
+        .join(Tokenizer, Tokenizer.id == LanguageModel.tokenizer_id)
+        .where(
+            LanguageModel.weights_hash == model.weights_hash,
+            Tokenizer.hash == model.tokenizer_hash,
+        )
+        .order_by(LanguageModel.id)
+        .limit(1)
+    )
+    return session.scalar(query)
+
+
+def choose_slug(session: Session, model: LoadedModel, asked: str | None) -> str:
+    """The slug of a model that has no row yet.
+
+    Raises InvalidInput for a name that cannot be an address, Conflict for one that belongs to
+    another model; a name that nobody asked for gives way instead (`gpt2-2`).
+    """
+    if asked is not None:
+        _check_slug(asked)
+    wanted = asked or slugify(model.name, fallback="model")
+    near = LanguageModel.slug.startswith(wanted, autoescape=True)
+    taken = set(session.scalars(select(LanguageModel.slug).where(near)))
+    if asked is not None and asked in taken:
+        raise Conflict(
+            f"The name {asked!r} belongs to a model with other weights or another tokenizer. "
+            "Pass another --name."
+        )
+    slug, number = wanted, 1
+    while slug in taken:
+        number += 1
+        slug = f"{wanted}-{number}"
+    return slug
+
+
+def _check_slug(slug: str) -> None:
+    if is_slug(slug) and slug not in RESERVED:
+        return
+    near = slugify(slug, fallback="my-model")
+    raise InvalidInput(
+        f"--name {slug!r} cannot be an address: wanted small letters, digits, dots, dashes and "
+        f"underscores, at most {MAX_LENGTH}, and none of {', '.join(sorted(RESERVED))}; for "
+        f"example {near!r}."
+    )
+
+
+def store_model(
+    session: Session, model: LoadedModel, tokenizer_id: int, slug: str | None
+) -> LanguageModel:
+    """The model's row, made unless it is there."""
+    found = find_model(session, model)
+    if found is not None:
+        return found
+    names = ("name", "revision", "weights_hash", "architecture", "n_layers", "d_model", "d_mlp")
+    more = ("d_vocab", "n_ctx", "n_params", "details")
+    row = LanguageModel(
+        slug=choose_slug(session, model, slug),
+        tokenizer_id=tokenizer_id,
+        **{name: getattr(model, name) for name in (*names, *more)},
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def check_sources(session: Session, model_id: int, sources: Sequence[UnitSource]) -> None:
+    """Raises Conflict where a source's slug belongs to other weights of the same model."""
+    rows = {row.slug: row for row in _sources_of(session, model_id)}
+    for source in sources:
+        row = rows.get(source.slug)
+        if row is not None and not _is_same(row, source):
+            raise Conflict(
+                f"The model already has a source {source.slug!r}, which is another one: read at "
+                f"{row.hook_point}, {row.n_units} units, or with other weights. Pass another "
+                "--sae-name."
+            )
+
+
+def store_source(
+    session: Session, language_model_id: int, model: LoadedModel, source: UnitSource
+) -> int:
+    """The id of the source's row, made with its units and their logit lens unless it is there."""
+    for row in _sources_of(session, language_model_id):
+        if row.slug == source.slug:
+            return row.id
+    names = ("slug", "kind", "hook_point", "hook_point_out", "layer", "n_units", "weights_hash")
+    row = Source(
+        language_model_id=language_model_id,
+        details=source.details,
+        **{name: getattr(source, name) for name in names},
+    )
+    session.add(row)
+    session.flush()
+    write_units(session.connection(), row.id, _lens(model, source))
+    return row.id
+
+
+def _lens(model: LoadedModel, source: UnitSource) -> LogitLens:
+    final = model.unembedding()
+    return logit_lens(
+        source.output_directions(), final.norm_weight, final.W_U, is_centred=final.is_centred
+    )
+
+
+def _sources_of(session: Session, model_id: int) -> list[Source]:
+    return list(session.scalars(select(Source).where(Source.language_model_id == model_id)))
+
+
+def _is_same(row: Source, source: UnitSource) -> bool:
+    names = ("kind", "hook_point", "hook_point_out", "n_units", "weights_hash")
+    return all(getattr(row, name) == getattr(source, name) for name in names)
