@@ -100,6 +100,7 @@ def store_corpus(
             session.flush()
             partitions.attach(connection, partitions.CORPUS_TABLES, corpus_id)
             return StoredCorpus(row, True, _renamed(wanted, row.slug))
+        session.expunge(known)
         session.rollback()  # another process has just stored the same
     return _already(known, slug)
 
