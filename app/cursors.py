@@ -53,10 +53,11 @@ def decode(listing: str, cursor: str, types: tuple[type, ...]) -> tuple[KeyPart,
     payload = raw[DIGEST_SIZE:]
     if raw[:DIGEST_SIZE] != _digest(listing, payload) or _text(raw) != cursor:
         raise _refusal(cursor)
-    key = tuple(json.loads(payload))
-    if len(key) != len(types) or not all(map(isinstance, key, types)):
+    key = json.loads(payload)
+    is_list = isinstance(key, list) and len(key) == len(types)
+    if not is_list or not all(map(isinstance, key, types)):
         raise _refusal(cursor)
-    return key
+    return tuple(key)
 
 
 def _text(raw: bytes) -> str:
