@@ -125,6 +125,7 @@ def staged(found: Timings) -> Iterator[None]:
     stages: list[tuple[Any, str, str]] = [
         (LoadedModel, "run_to", "forward, hooks included"),
         (fused, "update", "moments and extremes"),
+        (Scanner, "_by_unit", "atlas, gathered by unit"),
         (SourceSpool, "append", "atlas to the scratch file"),
     ]
     with ExitStack() as stack:

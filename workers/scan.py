@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from app.errors import InvalidInput
@@ -25,7 +26,7 @@ from workers.kernels.moments import Moments
 from workers.sources.language_models import LoadedModel
 from workers.sources.stored_windows import WindowBatch
 from workers.sources.unit_sources import UnitSource
-from workers.spool import SourceSpool, counted_rows, open_spools
+from workers.spool import SourceSpool, open_spools
 
 # Tokens that go through the model at once, and bytes of one source's activations read at once.
 BATCH_TOKENS = {"cpu": 4096, "cuda": 16384}
@@ -52,6 +53,7 @@ class Scanner:
     atlas: AtlasBuilder
     threads: ThreadPoolExecutor
     n_threads: int
+    buffer: Float32[np.ndarray, " size"]
 
     def run(
         self, batches: Iterable[WindowBatch], report: Callable[[int], None] | None = None
@@ -86,8 +88,28 @@ class Scanner:
                 raise _not_finite(part.source.slug, int(batch.windows[rows][bad]), self.model)
             here = sampled[(sampled >= first) & (sampled < first + each)] - first
             if len(here):
-                is_counted = batch.is_counted[rows].to(units.device)
-                part.spool.append(counted_rows(units, here.to(units.device), is_counted))
+                part.spool.append(self._by_unit(units, batch.is_counted[rows], here))
+
+    def _by_unit(
+        self,
+        units: Float[Tensor, "windows pos units"],
+        is_counted: Bool[Tensor, "windows pos"],
+        taken: Int64[Tensor, " taken"],
+    ) -> Float32[np.ndarray, "units n"]:
+        """Counted activations of the windows `taken`, in memory that the next call uses again."""
+        shape = (units.shape[2], int(is_counted[taken].sum()))
+        if units.device.type != "cpu":
+            on_device = taken.to(units.device)
+            counted = units[on_device][is_counted[taken].to(units.device)]
+            by_unit: np.ndarray = counted.float().T.contiguous().cpu().numpy()
+            return by_unit
+        size = shape[0] * shape[1]
+        if self.buffer.size < size:
+            self.buffer = np.empty(size, dtype=np.float32)
+        by_unit = self.buffer[:size].reshape(shape)
+        threads = (self.threads, self.n_threads)
+        fused.gather_by_unit(units.float(), is_counted, taken, by_unit, *threads)
+        return by_unit
 
     def _update(
         self,
@@ -128,7 +150,7 @@ def open_scanner(
                 _start(source, spool, top_k, context, model.device)
                 for source, spool in zip(sources, spools, strict=True)
             ]
-            yield Scanner(model, parts, atlas, threads, n_threads)
+            yield Scanner(model, parts, atlas, threads, n_threads, np.empty(0, dtype=np.float32))
     finally:
         file.close()
 

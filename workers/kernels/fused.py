@@ -15,7 +15,7 @@ from typing import Any, no_type_check
 
 import numba
 import numpy as np
-from jaxtyping import Bool, Float, Int32
+from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 
 from app.codec import N_LEVELS
@@ -24,6 +24,7 @@ from workers.kernels.moments import Moments
 
 BLOCK = 512
 _UNROLL = 4
+_LINE = 16  # float32 numbers in a cache line
 _EMPTY = np.int32(NO_WINDOW)
 _TOP_LEVEL = N_LEVELS - 1
 # Sums may be reordered; NaN and infinity keep their meaning, since bad windows show up by them.
@@ -67,10 +68,37 @@ def update(
     return min((row for row in bad if row >= 0), default=-1)
 
 
+def gather_by_unit(
+    x: Float[Tensor, "batch pos units"],
+    is_counted: Bool[Tensor, "batch pos"],
+    rows: Int64[Tensor, " taken"],
+    out: Float[np.ndarray, "units n"],
+    threads: Executor | None = None,
+    n_threads: int = 1,
+) -> None:
+    """Counted activations of the windows in `rows`, unit by unit, into `out`.
+
+    What `x[rows][is_counted[rows]].T` gives, without its two copies.
+    """
+    given: tuple[Any, ...] = (
+        x.contiguous().numpy(),
+        is_counted.contiguous().numpy(),
+        rows.numpy(),
+        out,
+    )
+    ranges = _ranges(x.shape[2], n_threads)
+    if threads is None or len(ranges) == 1:
+        for units in ranges:
+            _gather_units(*given, *units)
+        return
+    for future in [threads.submit(_gather_units, *given, *units) for units in ranges]:
+        future.result()
+
+
 def _ranges(n_units: int, n_threads: int) -> list[tuple[int, int]]:
-    """Ranges of units, one a thread, cut at multiples of 16 (a cache line of float32)."""
+    """Ranges of units, one a thread, cut between cache lines."""
     each = -(-n_units // max(n_threads, 1))
-    each = -(-each // 16) * 16
+    each = -(-each // _LINE) * _LINE
     return [(first, min(first + each, n_units)) for first in range(0, n_units, each)]
 
 
@@ -150,6 +178,23 @@ def _enter(
         if signed > held or (signed == held and window < windows[unit, worst[u]]):
             _put(x, unit, is_counted, column, window, sign, state, worst[u])
             worst[u] = _worst_slot(values[unit], windows[unit], sign)
+
+
+@_jit()
+@no_type_check
+def _gather_units(x: Any, is_counted: Any, rows: Any, out: Any, first: int, last: int) -> None:
+    """Sixteen units at a time: a cache line of `x` is read whole, and one of each row written."""
+    counted = np.empty(x.shape[1], np.int64)
+    at = 0
+    for w in rows:
+        n_rows = _counted_rows(is_counted[w], counted)
+        for start in range(first, last, _LINE):
+            end = min(start + _LINE, last)
+            for j in range(n_rows):
+                row = x[w, counted[j]]
+                for unit in range(start, end):
+                    out[unit, at + j] = row[unit]
+        at += n_rows
 
 
 @_jit()
