@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app import urls
-from app.numbers import format_activation, format_count, format_share, format_short_count
+from app.numbers import (
+    format_activation,
+    format_count,
+    format_share,
+    format_short_count,
+    format_tick,
+)
 from app.units.cells import segments
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -45,6 +51,7 @@ def make_environment() -> Environment:
         count=format_count,
         short_count=format_short_count,
         share=format_share,
+        tick=format_tick,
         segments=segments,
         plain_json=_plain_json,
     )
@@ -85,3 +92,11 @@ def answer(
         "X-Content-Type-Options": "nosniff",
     }
     return HTMLResponse(html, status_code=status, headers=headers)
+
+
+def go(request: Request, href: str) -> Response:
+    """302 to another page; htmx, which would swap that page in here, is told to open it."""
+    if wants_fragment(request):
+        return Response(headers={"HX-Redirect": href, "Vary": VARY, "Cache-Control": "no-store"})
+    headers = {"Vary": VARY, "Cache-Control": "no-store"}
+    return RedirectResponse(href, status_code=302, headers=headers)

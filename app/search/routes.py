@@ -1,11 +1,11 @@
 """The search page."""
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from app.search.service import SearchForm, search_page
 from app.sessions import RequestSession
-from app.templating import answer
+from app.templating import answer, go
 
 router = APIRouter()
 
@@ -21,5 +21,5 @@ def show_search(
     """Results; straight to the unit's page where the input is one unit's address."""
     page = search_page(session, SearchForm(q, model or None, cursor))
     if page.only_page is not None:
-        return RedirectResponse(page.only_page, status_code=302)
+        return go(request, page.only_page)
     return answer(request, "search/show.html", {"page": page}, fragment="search/_results.html")

@@ -3,11 +3,12 @@
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from app.sources.service import Listing
 from app.units.listing import Order, SortKey
 
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Empty = BeforeValidator(lambda value: None if value == "" else value)
 
 
@@ -17,9 +18,9 @@ def read_listing(
     order: Annotated[Order | None, Empty, Query()] = None,
     alive: Annotated[bool | None, Empty, Query(description="false: the dead alone.")] = None,
     dense: Annotated[Literal["false"] | None, Empty, Query(description="false: none.")] = None,
-    min_density: Annotated[float | None, Empty, Query(ge=0, le=1)] = None,
-    max_density: Annotated[float | None, Empty, Query(ge=0, le=1)] = None,
-    q: Annotated[str | None, Empty, Query(max_length=200)] = None,
+    min_density: Annotated[Share | None, Empty, Query()] = None,
+    max_density: Annotated[Share | None, Empty, Query()] = None,
+    q: Annotated[str | None, Empty, Query()] = None,
     cursor: Annotated[str | None, Empty, Query()] = None,
 ) -> Listing:
     """The listing that the address asks for."""

@@ -17,4 +17,7 @@ def show_source(
 ) -> HTMLResponse:
     """A source. To htmx, the list of units alone."""
     page = units_part(session, model, source, listing)
-    return answer(request, "sources/show.html", {"page": page}, fragment="sources/_units.html")
+    reply = answer(request, "sources/show.html", {"page": page}, fragment="sources/_units.html")
+    # The address without the form's empty fields; only htmx reads this.
+    reply.headers["HX-Push-Url"] = listing.href(page.source)
+    return reply

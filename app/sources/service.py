@@ -127,7 +127,8 @@ class UnitsPart:
 
     @property
     def dense_from(self) -> float:
-        return DENSE_FROM
+        """In percent."""
+        return DENSE_FROM * 100
 
     @property
     def page_size(self) -> int:

@@ -3,11 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, Response
 
 from app import urls
 from app.sessions import RequestSession
-from app.templating import answer, wants_fragment
+from app.templating import answer, go, wants_fragment
 from app.units.queries import random_index
 from app.units.schemas import ExampleKind
 from app.units.service import View, examples_part, unit_page
@@ -15,12 +15,10 @@ from app.units.service import View, examples_part, unit_page
 router = APIRouter()
 
 
-@router.get("/{model}/{source}/random")
-def show_random(session: RequestSession, model: str, source: str) -> RedirectResponse:
+@router.get("/{model}/{source}/random", response_class=Response)
+def show_random(request: Request, session: RequestSession, model: str, source: str) -> Response:
     """302 to a unit of the source that was ever active."""
-    index = random_index(session, model, source)
-    headers = {"Cache-Control": "no-store"}
-    return RedirectResponse(urls.unit(model, source, index), status_code=302, headers=headers)
+    return go(request, urls.unit(model, source, random_index(session, model, source)))
 
 
 @router.get("/{model}/{source}/{index}")

@@ -21,7 +21,7 @@ function toggle() {
   remember(theme);
 }
 
-for (const button of document.querySelectorAll("[data-theme-toggle]")) {
-  button.hidden = false;
-  button.addEventListener("click", toggle);
-}
+// Caught at the document, for htmx puts a new button there when it restores a page.
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-theme-toggle]")) toggle();
+});

@@ -50,5 +50,5 @@ function onKeydown(event) {
 }
 
 document.addEventListener("keydown", onKeydown);
-document.addEventListener("htmx:afterSwap", () => makeStops(document));
+document.addEventListener("htmx:load", (event) => makeStops(event.detail.elt));
 makeStops(document);
