@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidInput, NotFound
+from workers.sources.quiet import LIBRARY_ERRORS, quiet
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
 _PARQUET_ROWS = 1024
@@ -53,7 +54,7 @@ def _with_text(documents: Iterator[Document], spec: str) -> Iterator[Document]:
 
 
 def _path(path: Path, spec: str, text_field: str) -> Iterator[Document]:
-    if path.is_dir():
+    if spec.strip() and path.is_dir():
         return _directory(path, text_field)
     if path.is_file():
         return _file(path, _printable(path.name), text_field)
@@ -179,10 +180,12 @@ def _kind(value: Any) -> str:
 
 
 def _stdlib() -> Iterator[Document]:
-    from workers.sources.stdlib import stdlib_texts
+    """All but files that are undecodable on purpose, for the library's own tests."""
+    from workers.sources.stdlib import read_source, stdlib_files
 
-    for name, text in stdlib_texts().documents:
-        yield Document(name, text)
+    for name, path in stdlib_files():
+        if text := read_source(path):
+            yield Document(name, text)
 
 
 def _hub_dataset(spec: str, text_field: str) -> Iterator[Document]:
@@ -213,13 +216,16 @@ def _config_and_split(parts: list[str]) -> tuple[str | None, str]:
 
 
 def _open_dataset(spec: str, name: str, config: str | None, split: str) -> Any:
-    import datasets
-    from huggingface_hub.errors import HfHubHTTPError
+    with quiet():
+        import datasets
 
-    try:
-        return datasets.load_dataset(name, config, split=split, streaming=True)
-    except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
-        raise NotFound(f"The data set {spec} cannot be read: {error}") from error
+        try:
+            return datasets.load_dataset(name, config, split=split, streaming=True)
+        except LIBRARY_ERRORS as error:
+            raise NotFound(
+                f"The data set {spec} cannot be read: {error}. Check its name, configuration and "
+                "split, and the network."
+            ) from error
 
 
 def _printable(name: str) -> str:

@@ -18,7 +18,7 @@ from app.errors import InvalidInput
 from workers.kernels.logit_lens import CONVENTION
 from workers.sources.hook_points import HookPlace, HookPoint, HookTable, build_hook_table
 from workers.sources.model_files import ModelFiles, find_model, hash_weights
-from workers.sources.quiet import quiet
+from workers.sources.quiet import LIBRARY_ERRORS, quiet
 from workers.sources.tokenizers import TextTokenizer, load_tokenizer
 
 __all__ = ["HookPlace", "HookPoint", "LoadedModel", "Unembedding", "load_model"]
@@ -249,9 +249,7 @@ def _explained(files: ModelFiles, what: str) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"{what} of {files.name} cannot be loaded: {error}") from error
-    except (RuntimeError, ImportError, SafetensorError, NotImplementedError) as error:
+    except (*LIBRARY_ERRORS, SafetensorError) as error:
         raise InvalidInput(f"{what} of {files.name} cannot be loaded: {error}") from error
 
 

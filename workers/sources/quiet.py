@@ -8,6 +8,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LIBRARY_ERRORS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ImportError,
+)
+"""What these libraries raise, in one case or another, for files that they cannot use."""
+
 
 @contextmanager
 def quiet() -> Iterator[None]:

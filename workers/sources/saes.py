@@ -21,7 +21,7 @@ from app.errors import InvalidInput, NotFound
 from app.slugs import is_slug, slugify
 from workers.sources.hook_points import HookPoint
 from workers.sources.language_models import WRITTEN_AT, LoadedModel
-from workers.sources.quiet import quiet
+from workers.sources.quiet import LIBRARY_ERRORS, quiet
 
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 _RELEASE = "saelens:"
@@ -124,10 +124,11 @@ def _load_directory(spec: str, model: LoadedModel) -> Any:
 
         try:
             return SAE.load_from_disk(directory, device=str(model.device), dtype="float32")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _unusable(spec, error) from error
-        except (RuntimeError, SafetensorError, NotImplementedError) as error:
-            raise _unusable(spec, error) from error
+        except (*LIBRARY_ERRORS, SafetensorError) as error:
+            raise InvalidInput(
+                f"The SAE {spec} cannot be loaded: its configuration and weights do not make an "
+                f"SAE ({error})."
+            ) from error
 
 
 def _check_directory(directory: Path, spec: str) -> None:
@@ -156,15 +157,8 @@ def _load_release(spec: str, model: LoadedModel) -> Any:
 
         try:
             return SAE.from_pretrained(parts[0], parts[1], device=str(model.device))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except LIBRARY_ERRORS as error:
             raise NotFound(f"SAELens gives no {spec}: {error}") from error
-
-
-def _unusable(spec: str, error: Exception) -> InvalidInput:
-    return InvalidInput(
-        f"The SAE {spec} cannot be loaded: its configuration and weights do not make an SAE "
-        f"({error})."
-    )
 
 
 def _hook_points(sae: Any, spec: str) -> tuple[str, str]:
