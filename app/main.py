@@ -27,7 +27,6 @@ DESCRIPTION = (
     "Lists come in parts: pass `next` on as `cursor`. Every GET has an ETag. Every error is an "
     "RFC 9457 problem document that says what was given and what to do."
 )
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 GZIP_MINIMUM_BYTES = 1000
 GZIP_LEVEL = 4  # a page of 100 KB: 2 ms; the levels above cost more than they save
 
@@ -48,12 +47,13 @@ def create_app(engine: Engine | None = None) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(problems.Surprises)
     app.add_middleware(Measured, metrics=app.state.metrics)
-    app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES, compresslevel=GZIP_LEVEL)
     app.add_middleware(Conditional)
+    app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES, compresslevel=GZIP_LEVEL)
     problems.install(app)
     app.include_router(_api())
     app.include_router(operations.router)
-    app.add_route("/api/{rest:path}", _no_such_call, methods=list(METHODS))
+    for left in ("/api", "/api/{rest:path}"):
+        app.add_route(left, _no_such_call, methods=["GET"])
     app.mount(urls.STATIC, _Static(directory=db.ROOT / "static"), name="static")
     for router in pages.ROUTERS:  # last: /{model} takes every address that is left
         app.include_router(router, include_in_schema=False)
@@ -76,11 +76,7 @@ class _Static(StaticFiles):
 
 def _api() -> APIRouter:
     """Version 1 of the REST interface."""
-    api = APIRouter(
-        prefix=urls.API,
-        dependencies=[Depends(only_known)],
-        responses=problems.RESPONSES,
-    )
+    api = APIRouter(dependencies=[Depends(only_known)], responses=problems.RESPONSES)
     for module in (language_models_api, search_api, sources_api, units_api, corpora_api):
         api.include_router(module.router)
     return api

@@ -4,13 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from app import urls
 from app.corpora import queries
 from app.corpora.schemas import CorpusDetail, Window
 from app.cursors import DEFAULT_LIMIT, Page
 from app.parameters import Cursor, Limit
 from app.sessions import RequestSession
 
-router = APIRouter(tags=["corpora"])
+router = APIRouter(prefix=urls.API, tags=["corpora"])
 Corpus = Annotated[str, Path(description="A corpus's slug.")]
 
 

@@ -2,13 +2,14 @@
 
 from fastapi import APIRouter
 
+from app import urls
 from app.cursors import DEFAULT_LIMIT, Page
 from app.language_models import queries
 from app.language_models.schemas import ModelDetail
 from app.parameters import Cursor, Limit, ModelSlug
 from app.sessions import RequestSession
 
-router = APIRouter(tags=["models"])
+router = APIRouter(prefix=urls.API, tags=["models"])
 
 
 @router.get("/models")

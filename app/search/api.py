@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from app import urls
 from app.cursors import DEFAULT_LIMIT, Page
 from app.errors import InvalidInput
 from app.language_models.queries import find_model
@@ -12,7 +13,7 @@ from app.search import queries
 from app.search.schemas import UnitHit
 from app.sessions import RequestSession
 
-router = APIRouter(tags=["search"])
+router = APIRouter(prefix=urls.API, tags=["search"])
 
 
 @router.get("/models/{model}/search")

@@ -2,13 +2,14 @@
 
 from fastapi import APIRouter
 
+from app import urls
 from app.cursors import DEFAULT_LIMIT, Page
 from app.parameters import Cursor, Limit, ModelSlug, SourceSlug
 from app.sessions import RequestSession
 from app.sources import queries
 from app.sources.schemas import SourceDetail
 
-router = APIRouter(tags=["sources"])
+router = APIRouter(prefix=urls.API, tags=["sources"])
 
 
 @router.get("/models/{model}/sources")

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from app import urls
 from app.cursors import DEFAULT_LIMIT, Page
 from app.parameters import (
     CorpusSlug,
@@ -19,7 +20,7 @@ from app.units import queries
 from app.units.listing import Order, SortKey
 from app.units.schemas import Example, ExampleKind, TokenShare, UnitDetail, UnitRow
 
-router = APIRouter(prefix="/models/{model}/sources/{source}/units", tags=["units"])
+router = APIRouter(prefix=f"{urls.API}/models/{{model}}/sources/{{source}}/units", tags=["units"])
 
 
 @router.get("")

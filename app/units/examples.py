@@ -99,6 +99,8 @@ def _example(
     window, read = shown.window, shown.read
     values = _values(Scale(packed.lows[i], packed.highs[i]))
     activations: list[float | None] = [values[level] for level in levels]
+    activations[packed.max_positions[i]] = packed.highs[i]
+    activations[packed.positions[i]] = packed.values[i]
     for pos in window.uncounted:
         activations[pos] = None
     return Example(
@@ -126,7 +128,9 @@ def _values(scale: Scale) -> list[float]:
     """
     largest = max(abs(scale.low), abs(scale.high))
     n_decimals = DIGITS - 1 - math.floor(math.log10(largest)) if largest else 0
-    values: list[float] = np.round(level_values(scale).astype(np.float64), n_decimals).tolist()
+    rounded = np.round(level_values(scale).astype(np.float64), n_decimals)
+    # Half a level up may be past an extreme that is not a level's own, as where all is negative.
+    values: list[float] = np.clip(rounded, scale.low, scale.high).tolist()
     if scale.zero < N_LEVELS - 1:
         values[-1] = scale.high
     if scale.zero > 0:
