@@ -1,0 +1,39 @@
+"""What was typed is understood in one way, and what pages offer to type means what they say."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.search.questions import Question, logit_query, parse_question, token_query
+
+
+@given(st.text())
+def test_a_token_offered_is_understood_as_that_token(token: str) -> None:
+    assert parse_question(token_query(token)) == Question("token", token)
+    assert parse_question(logit_query(token)) == Question("logit", token)
+
+
+@given(st.text())
+def test_any_input_is_understood(q: str) -> None:
+    assert parse_question(q).kind in ("nothing", "address", "token", "logit")
+
+
+@pytest.mark.parametrize(
+    ("q", "kind", "text"),
+    [
+        ("", "nothing", ""),
+        ("  \n", "nothing", ""),
+        ("mlp-2/417", "address", "mlp-2/417"),
+        (" demo/mlp-2/417 ", "address", "demo/mlp-2/417"),
+        ('"mlp-2/417"', "token", "mlp-2/417"),
+        ('" Paris"', "token", " Paris"),
+        ("“ Paris”", "token", " Paris"),
+        ("Paris ", "token", "Paris"),
+        ('"\\n\\t"', "token", "\n\t"),
+        ("logit: Paris", "logit", "Paris"),
+        ('LOGIT:" Paris"', "logit", " Paris"),
+        ('"', "token", '"'),
+    ],
+)
+def test_inputs_are_understood(q: str, kind: str, text: str) -> None:
+    assert parse_question(q) == Question(kind, text)
