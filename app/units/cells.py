@@ -11,7 +11,6 @@ before come from a cache, for a page repeats them thousands of times.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -105,38 +104,49 @@ class CellRow(NamedTuple):
     after: list[Cell]
 
 
-@dataclass(frozen=True, slots=True)
-class ColourScale:
-    """What full colour stands for on a page, in the unit's own activation (`full` > 0, or 0)."""
+class ColourScale(NamedTuple):
+    """What full colour stands for on a page, in the unit's own activation.
 
-    full: float
+    above, below  the sizes of activation that take full colour in the hue of what is above and of
+                  what is below zero; 0 where nothing is to colour
+    words         what they are, for the page to state
+    """
+
+    above: float
+    below: float
     words: str
-    is_negative: bool
 
 
 def colour_scale(stats: Stats, kind: ExampleKind) -> ColourScale:
     """The scale of a list of examples: one for all of them, so that they can be compared.
 
-    The unit's maximum is full colour. Lists of the most negative activations, and units that are
-    never positive, take the minimum instead.
+    The unit's maximum is full colour for both hues, so that they too can be compared. In the list
+    of the most negative activations, which would be pale then, and in units that are never
+    positive, the minimum is full colour for what is below zero.
     """
-    if kind == "bottom" or stats.max <= 0:
-        words = f"minimum, {format_activation(stats.min)}"
-        return ColourScale(max(-stats.min, 0.0), words, is_negative=True)
-    words = f"maximum, {format_activation(stats.max)}"
-    return ColourScale(stats.max, words, is_negative=False)
+    high, low = max(stats.max, 0.0), max(-stats.min, 0.0)
+    minimum = f"minimum, {format_activation(stats.min)}"
+    maximum = f"maximum, {format_activation(stats.max)}"
+    if high == 0:
+        return ColourScale(low, low, f"share of this unit’s {minimum}")
+    if kind == "bottom" and low > 0:
+        return ColourScale(
+            high, low, f"below 0, share of this unit’s {minimum}; above 0, of its {maximum}"
+        )
+    also = "; the other hue is below 0" if low > 0 else ""
+    return ColourScale(high, high, f"share of this unit’s {maximum}{also}")
 
 
 def cell_row(example: Example, scale: ColourScale) -> CellRow:
     """Lays an example out: the neighbourhood of `position` apart from the rest of the window."""
     spans = list(_spans(example.tokens, example.activations))
-    cells = [_cell(example, first, last, scale.full) for first, last in spans]
+    cells = [_cell(example, first, last, scale) for first, last in spans]
     marked = next((i for i, (_, last) in enumerate(spans) if example.position < last), 0)
     near_from, near_to = max(marked - NEAR_BEFORE, 0), marked + NEAR_AFTER + 1
     return CellRow(cells[:near_from], cells[near_from:near_to], cells[near_to:])
 
 
-def _cell(example: Example, first: int, last: int, full: float) -> Cell:
+def _cell(example: Example, first: int, last: int, scale: ColourScale) -> Cell:
     """The cell of the tokens [first, last)."""
     is_folded = last < len(example.tokens) and example.tokens[last].startswith("\n")
     pieces = segments(example.tokens[first], is_folded=is_folded)
@@ -145,11 +155,11 @@ def _cell(example: Example, first: int, last: int, full: float) -> Cell:
         value = example.activations[first]
         if value is None:
             return Cell(pieces, (), "", "", mark + "u")
-        part = _part(value, full)
+        part = _part(value, scale)
         flags = mark + "n" if part.is_negative and part.share else mark.rstrip()
         printed = part.value if value else ""  # most latents are 0 nearly everywhere: said once
         return Cell(pieces, (part,), printed, part.share, flags)
-    parts = tuple(_part(value or 0.0, full) for value in example.activations[first:last])
+    parts = tuple(_part(value or 0.0, scale) for value in example.activations[first:last])
     return Cell(pieces, parts, " · ".join(part.value for part in parts), "", mark + "s")
 
 
@@ -170,7 +180,8 @@ def _spans(tokens: Sequence[str], activations: Sequence[float | None]) -> Iterat
 
 
 @lru_cache(maxsize=65536)
-def _part(value: float, full: float) -> Part:
+def _part(value: float, scale: ColourScale) -> Part:
+    full = scale.above if value > 0 else scale.below
     share = min(abs(value) / full, 1.0) if full > 0 else 0.0
     if value == 0:
         return Part("0", "", is_negative=False)

@@ -15,7 +15,7 @@ from app.units.cells import (
 )
 from app.units.schemas import Example, Histogram, Stats
 
-SCALE = ColourScale(4.0, "maximum, 4.00", is_negative=False)
+SCALE = ColourScale(4.0, 4.0, "share of this unit’s maximum, 4.00")
 
 # Texts that a tokenizer cut anywhere: a counted token, one without characters of its own (the
 # character is in the token before), and a put-in token.
@@ -149,10 +149,16 @@ def test_the_neighbourhood_is_cut_by_cells() -> None:
 
 
 def test_full_colour_is_the_maximum_except_where_the_list_is_about_the_minimum() -> None:
-    assert colour_scale(stats(-0.2, 3.0), "top").full == 3.0
-    assert colour_scale(stats(-0.2, 3.0), "bottom").full == 0.2
-    assert colour_scale(stats(-0.2, -0.1), "top").full == 0.2
-    assert colour_scale(stats(0.0, 0.0), "top").full == 0.0
+    assert colour_scale(stats(-0.2, 3.0), "top")[:2] == (3.0, 3.0)
+    assert colour_scale(stats(-0.2, 3.0), "bottom")[:2] == (3.0, 0.2)
+    assert colour_scale(stats(-0.2, -0.1), "top")[:2] == (0.2, 0.2)
+    assert colour_scale(stats(0.0, 0.0), "top")[:2] == (0.0, 0.0)
+
+
+def test_each_hue_has_its_own_full_colour() -> None:
+    scale = colour_scale(stats(-0.2, 4.0), "bottom")
+    row = cell_row(example(["a", "b"], [-0.2, 1.0]), scale)
+    assert [cell.share for cell in all_cells(row)] == ["1", ".25"]
 
 
 def test_a_line_is_broken_at_the_last_of_several_line_ends() -> None:
