@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import DateTime, ForeignKey, Index, Text, func
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -53,6 +53,6 @@ class LanguageModel(Base):
     d_mlp: Mapped[int | None]
     d_vocab: Mapped[int]
     n_ctx: Mapped[int | None]
-    n_params: Mapped[int]
+    n_params: Mapped[int] = mapped_column(BigInteger)
     details: Mapped[dict[str, Any]] = mapped_column(JSONB)  # activation function, norm, dtype…
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -38,11 +38,12 @@ def find_model(name_or_path: str, revision: str | None, *, trust_remote_code: bo
     Raises NotFound where there is no such model, InvalidInput where its files cannot be used.
     """
     directory = Path(name_or_path).expanduser()
-    commit = None
-    if not directory.is_dir():
+    if name_or_path and directory.is_dir():
+        name, commit = directory.resolve().name, None
+    else:
         directory = _download(name_or_path, revision, with_code=trust_remote_code)
+        name = name_or_path
         commit = directory.name if _COMMIT.fullmatch(directory.name) else revision
-    name = directory.resolve().name if commit is None else name_or_path
     config = _read_config(directory, name)
     if not trust_remote_code:
         _refuse_code(config, name)

@@ -260,3 +260,20 @@ def test_neurons_are_the_activations_at_their_hook_point(model: LoadedModel) -> 
     assert source.hook_point == "blocks.2.mlp.hook_post"
     x = torch.randn(1, 2, 128)
     assert source.read(x) is x
+
+
+def test_a_release_is_loaded_by_saelens_and_named_after_its_id(
+    model: LoadedModel, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_sae(directory)
+    asked = []
+
+    def from_pretrained(release: str, sae_id: str, device: str) -> Any:
+        asked.append((release, sae_id))
+        return SAE.load_from_disk(directory, device=device)
+
+    monkeypatch.setattr(SAE, "from_pretrained", from_pretrained)
+    source = sae_source("saelens:owner/release:layer_1/width_16k/average_l0_71", model)
+    assert asked == [("owner/release", "layer_1/width_16k/average_l0_71")]
+    assert source.slug == "layer_1-width_16k-average_l0_71"
+    assert source.details["release"] == "owner/release:layer_1/width_16k/average_l0_71"

@@ -9,6 +9,7 @@ import numpy as np
 import psycopg
 import pytest
 from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import OperationalError
 
 from app import db
 from app.errors import InvalidInput
@@ -311,3 +312,29 @@ def test_no_token_is_too_long_for_the_index(engine: Engine, tmp_path: Path) -> N
     with db.session(engine) as session:
         store_tokenizer(session, SimpleNamespace(tokenizer=tokenizer))  # type: ignore[arg-type]
     assert len(rows(engine, Token)[1].text) == 600
+
+
+@pytest.mark.both_servers
+def test_a_writer_that_is_killed_leaves_nothing(
+    engine: Engine, store: Callable[..., StoredCorpus], tables: Callable[[], set[str]]
+) -> None:
+    before = tables()
+
+    def is_killed() -> Iterator[Document]:
+        yield from DOCUMENTS * 2000
+        with engine.connect() as connection:
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND state = 'idle in transaction' "
+                    "AND pid <> pg_backend_pid()"
+                )
+            )
+        yield from DOCUMENTS * 2000
+
+    with pytest.raises((psycopg.OperationalError, OperationalError)):
+        store(is_killed)
+    engine.dispose()
+    assert tables() == before
+    assert rows(engine, Corpus) == []
+    assert store().is_new
