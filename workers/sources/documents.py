@@ -15,7 +15,7 @@ from typing import Any
 from app.errors import InvalidInput, NotFound
 from workers.sources.quiet import LIBRARY_ERRORS, quiet
 
-_JSON_LINES = (".jsonl", ".ndjson", ".json")
+_JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET_ROWS = 1024
 _SURROGATE_FIRST, _SURROGATE_LAST = "\ud800", "\udfff"
 
@@ -45,10 +45,15 @@ def read_documents(spec: str, text_field: str = "text") -> Iterator[Document]:
 
 def _with_text(documents: Iterator[Document], spec: str) -> Iterator[Document]:
     is_empty = True
-    for document in documents:
-        if document.text:
-            is_empty = False
-            yield document
+    try:
+        for document in documents:
+            if document.text:
+                is_empty = False
+                yield document
+    except OSError as error:
+        raise InvalidInput(
+            f"{error.filename or spec} cannot be read: {error.strerror or error}."
+        ) from error
     if is_empty:
         raise InvalidInput(f"The corpus {spec!r} is empty: it holds no text at all.")
 
@@ -79,6 +84,8 @@ def _file(path: Path, name: str, text_field: str) -> Iterator[Document]:
         return _parquet(path, name, text_field)
     if suffix in _JSON_LINES:
         return _json_lines(path, name, text_field)
+    if suffix == ".json":
+        return _json(path, name, text_field)
     return _text(path, name)
 
 
@@ -97,6 +104,29 @@ def _decode(content: bytes, path: Path, offset: int) -> str:
             f"{path} {what}: byte {at} is 0x{byte:02x} ({error.reason}). Convert the file to "
             "UTF-8, or leave it out."
         ) from error
+
+
+def _json(path: Path, name: str, text_field: str) -> Iterator[Document]:
+    """A `.json` file: an object a line, or a list of objects, or else a text like any other."""
+    with path.open("rb") as file:
+        first = _parsed(file.readline())
+    if isinstance(first, dict):
+        yield from _json_lines(path, name, text_field)
+        return
+    rows = _parsed(path.read_bytes())
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        yield from _text(path, name)
+        return
+    for number, row in enumerate(rows, start=1):
+        yield Document(f"{name}:{number}", _field(row, f"{path}, item {number}", text_field))
+
+
+def _parsed(content: bytes) -> Any:
+    """JSON, or None where it is none."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _json_lines(path: Path, name: str, text_field: str) -> Iterator[Document]:
@@ -120,6 +150,10 @@ def _json_field(line: str, where: str, text_field: str) -> str:
         raise InvalidInput(
             f"{where}: a JSON {_kind(row)}; wanted an object with the field {text_field!r}."
         )
+    return _field(row, where, text_field)
+
+
+def _field(row: dict[str, Any], where: str, text_field: str) -> str:
     if text_field not in row:
         fields = ", ".join(repr(field) for field in list(row)[:8]) or "none"
         raise InvalidInput(
@@ -196,14 +230,7 @@ def _hub_dataset(spec: str, text_field: str) -> Iterator[Document]:
     config, split = _config_and_split(parts)
     rows = _open_dataset(spec, parts[0], config, split)
     for number, row in enumerate(rows, start=1):
-        if text_field not in row:
-            fields = ", ".join(repr(field) for field in list(row)[:8])
-            raise InvalidInput(
-                f"{spec}, row {number}: no field {text_field!r}; there is {fields}. "
-                "Pass --text-field NAME."
-            )
-        where = f"{spec}, row {number}"
-        yield Document(f"{split}:{number}", _checked(row[text_field], where, text_field))
+        yield Document(f"{split}:{number}", _field(row, f"{spec}, row {number}", text_field))
 
 
 def _config_and_split(parts: list[str]) -> tuple[str | None, str]:

@@ -44,6 +44,41 @@ def test_json_lines_are_named_by_their_line(tmp_path: Path) -> None:
     assert read(path) == [("x.jsonl:1", "one"), ("x.jsonl:4", "fo\nur")]
 
 
+@pytest.mark.parametrize(
+    ("content", "documents"),
+    [
+        ('{"text": "a"}\n{"text": "b"}\n', [("x.json:1", "a"), ("x.json:2", "b")]),
+        ('[\n {"text": "a"},\n {"text": "b"}\n]', [("x.json:1", "a"), ("x.json:2", "b")]),
+        ('{\n "name": "no corpus"\n}', [("x.json", '{\n "name": "no corpus"\n}')]),
+        ("[1, 2]", [("x.json", "[1, 2]")]),
+        ("no json", [("x.json", "no json")]),
+    ],
+)
+def test_a_json_file_is_lines_or_a_list_of_objects_or_else_a_text(
+    tmp_path: Path, content: str, documents: list[tuple[str, str]]
+) -> None:
+    (tmp_path / "x.json").write_text(content)
+    assert read(tmp_path / "x.json") == documents
+
+
+def test_a_json_list_whose_items_lack_the_field_names_the_item(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('[{"text": "a"}, {"body": "b"}]')
+    with pytest.raises(InvalidInput, match="item 2: no field 'text'; there is 'body'"):
+        read(tmp_path / "x.json")
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "a.txt").write_text("text")
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(InvalidInput, match=r"a\.txt cannot be read: Permission denied"):
+        read(tmp_path)
+
+
 def test_a_line_separator_inside_a_json_line_ends_no_line(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"text": "a\u2028b\x85c"}\n{"text": "d"}\n', encoding="utf-8")
