@@ -32,6 +32,7 @@ def make() -> None:
     db.upgrade(db.get_engine())
     fingerprint = _fingerprint()
     if indexing.is_complete(fingerprint):
+        print("The demo is indexed already.")
         return
     command = [sys.executable, "-m", "app.cli", "index", *_arguments(), "--remember", fingerprint]
     status = _run(command)

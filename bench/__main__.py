@@ -4,9 +4,11 @@ import os
 import platform
 from datetime import UTC, datetime
 
-from bench import site
+from bench import scan, site
 
+N_TOKENS = 131_072
 LIMITS = {
+    "scan": 1.6,
     "first": 150.0,
     "second": 8.0,
     "memory": 3e9,
@@ -16,6 +18,7 @@ LIMITS = {
 
 
 def main() -> None:
+    timings = scan.measure(str(scan.DEMO_MODEL), N_TOKENS)
     found = site.measure()
     print(
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}"
@@ -23,6 +26,7 @@ def main() -> None:
     print()
     print("| | measured | aim | ÷ aim |")
     print("|---|---|---|---|")
+    print(row("scan of all neurons ÷ plain forward, same batches", timings.ratio, "scan", "×"))
     size = f"{found.n_tokens:,} tokens, {found.n_units:,} units"
     print(row(f"demo, first run to a served site ({size})", found.first_run, "first", "s"))
     print(row("demo, second run to a served site", found.second_run, "second", "s"))

@@ -6,18 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from bench.site import await_answer, free_port
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-SIZE: ViewportSize = {"width": 1200, "height": 900}
+WIDTH = 1200
 PICTURES = {
-    "model": "/demo",
-    "source": "/demo/mlp-2?alive=true&sort=max&order=desc",
-    "unit": "/demo/{source}/{index}",
+    "model": ("/demo", 900),
+    "source": ("/demo/mlp-2?alive=true&sort=max&order=desc", 900),
+    "unit": ("/demo/{source}/{index}", 1350),
 }
+"""Each picture's address and height."""
+
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
 
 
@@ -25,10 +27,11 @@ def photograph(browser: Browser, url: str, unit: str) -> None:
     """Every picture in the light scheme, and the unit in the dark one as well."""
     source, index = unit.split("/")
     for scheme in ("light", "dark"):
-        page = browser.new_page(base_url=url, viewport=SIZE, color_scheme=scheme)
-        for name, address in PICTURES.items():
+        page = browser.new_page(base_url=url, color_scheme=scheme)
+        for name, (address, height) in PICTURES.items():
             if scheme == "dark" and name != "unit":
                 continue
+            page.set_viewport_size({"width": WIDTH, "height": height})
             page.goto(address.format(source=source, index=index), wait_until="networkidle")
             page.evaluate("document.fonts.ready.then(() => null)")
             suffix = "-dark" if scheme == "dark" else ""
