@@ -4,12 +4,15 @@ import math
 
 MINUS = "\N{MINUS SIGN}"
 _LARGEST_PLAIN, _SMALLEST_PLAIN = 1e6, 1e-3
+_TWO_DIGITS = 99.9  # below, three digits always have a decimal point in them
 
 
 def format_activation(value: float) -> str:
     """Three significant digits: 3.21, 0.0123, 12.3, 1,234, 4.1e−5."""
     if value == 0:
         return "0"
+    if _SMALLEST_PLAIN <= abs(value) < _TWO_DIGITS:  # nearly all: a page prints thousands
+        return f"{value:#.3g}" if value > 0 else f"{MINUS}{-value:#.3g}"
     if not math.isfinite(value):
         return str(value).replace("-", MINUS)
     rounded = float(f"{value:.3g}")

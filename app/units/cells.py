@@ -68,6 +68,7 @@ class Part(NamedTuple):
 class Cell(NamedTuple):
     """A run of tokens over whole characters.
 
+    parts         the tokens of a split cell, one that several tokens share; else empty
     value, share  as a Part's, but for "" where the value is 0; a split cell has the values of
                   all its tokens, and no share, for each of its parts has its own
     flags         the style sheet's names: m is what the example is about, n negative, u put in
@@ -84,11 +85,6 @@ class Cell(NamedTuple):
     def text(self) -> str:
         """The characters of the window that the cell covers."""
         return "".join(segment.text for segment in self.segments)
-
-    @property
-    def is_split(self) -> bool:
-        """Whether several tokens share the cell's characters."""
-        return len(self.parts) > 1
 
     @property
     def is_counted(self) -> bool:
@@ -148,19 +144,20 @@ def cell_row(example: Example, scale: ColourScale) -> CellRow:
 
 def _cell(example: Example, first: int, last: int, scale: ColourScale) -> Cell:
     """The cell of the tokens [first, last)."""
-    is_folded = last < len(example.tokens) and example.tokens[last].startswith("\n")
-    pieces = segments(example.tokens[first], is_folded=is_folded)
+    tokens, value = example.tokens, example.activations[first]
+    is_folded = last < len(tokens) and tokens[last].startswith("\n")
+    pieces = segments(tokens[first], is_folded)
     mark = "m " if first <= example.position < last else ""
-    if last == first + 1:
-        value = example.activations[first]
-        if value is None:
-            return Cell(pieces, (), "", "", mark + "u")
-        part = _part(value, scale)
-        flags = mark + "n" if part.is_negative and part.share else mark.rstrip()
-        printed = part.value if value else ""  # most latents are 0 nearly everywhere: said once
-        return Cell(pieces, (part,), printed, part.share, flags)
-    parts = tuple(_part(value or 0.0, scale) for value in example.activations[first:last])
-    return Cell(pieces, parts, " · ".join(part.value for part in parts), "", mark + "s")
+    if value is None:
+        return Cell(pieces, (), "", "", mark + "u")
+    if last > first + 1:
+        values = example.activations[first:last]
+        parts = tuple(_part(each, scale) for each in values if each is not None)
+        return Cell(pieces, parts, " · ".join(part.value for part in parts), "", mark + "s")
+    part = _part(value, scale)
+    flags = mark + "n" if part.is_negative and part.share else mark.rstrip()
+    printed = part.value if value else ""  # most latents are 0 nearly everywhere: said once
+    return Cell(pieces, (), printed, part.share, flags)
 
 
 def _spans(tokens: Sequence[str], activations: Sequence[float | None]) -> Iterator[tuple[int, int]]:
@@ -179,9 +176,12 @@ def _spans(tokens: Sequence[str], activations: Sequence[float | None]) -> Iterat
         first = position
 
 
-@lru_cache(maxsize=65536)
 def _part(value: float, scale: ColourScale) -> Part:
-    full = scale.above if value > 0 else scale.below
+    return _printed(value, scale.above if value > 0 else scale.below)
+
+
+@lru_cache(maxsize=65536)
+def _printed(value: float, full: float) -> Part:
     share = min(abs(value) / full, 1.0) if full > 0 else 0.0
     if value == 0:
         return Part("0", "", is_negative=False)
@@ -190,7 +190,7 @@ def _part(value: float, scale: ColourScale) -> Part:
 
 
 @lru_cache(maxsize=65536)
-def segments(text: str, *, is_folded: bool = False) -> tuple[Segment, ...]:
+def segments(text: str, is_folded: bool = False) -> tuple[Segment, ...]:
     """Cuts `text` into segments; their texts join to `text`. `is_folded`: a line end follows it."""
     found = []
     for match in _SEGMENTS.finditer(text):

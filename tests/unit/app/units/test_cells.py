@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.numbers import format_activation
 from app.units.cells import (
     NEAR_AFTER,
     NEAR_BEFORE,
@@ -78,8 +79,9 @@ def test_counted_cells_join_to_the_windows_text(
 @given(token_runs)
 def test_every_counted_token_keeps_its_own_value(run: list[tuple[str, float | None]]) -> None:
     tokens, activations = [t for t, _ in run], [a for _, a in run]
-    parts = [p for c in all_cells(cell_row(example(tokens, activations), SCALE)) for p in c.parts]
-    assert len(parts) == sum(a is not None for a in activations)
+    cells = all_cells(cell_row(example(tokens, activations), SCALE))
+    shown = [value or "0" for c in cells if c.is_counted for value in c.value.split(" · ")]
+    assert shown == [format_activation(a) for a in activations if a is not None]
 
 
 @given(token_runs, st.data())
