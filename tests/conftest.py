@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from jaxtyping import install_import_hook
@@ -44,16 +45,20 @@ def _data_dir(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def start_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartCluster]:
-    """Starts the cluster of a kind at its first use; all are stopped at the end."""
+def start_cluster() -> Iterator[StartCluster]:
+    """Starts the cluster of a kind at its first use; all are stopped at the end.
+
+    Not in pytest's temporary folder: another session of pytest closes that to all but its owner
+    when it starts, and a server that runs as another user then fails in the middle of a test.
+    """
     makers = {"embedded": databases.embedded_cluster, "server": databases.server_cluster}
     running: dict[str, databases.Cluster] = {}
     with ExitStack() as stack:
 
         def start(kind: str) -> databases.Cluster:
             if kind not in running:
-                folder: Path = tmp_path_factory.mktemp(kind)
-                running[kind] = stack.enter_context(makers[kind](folder))
+                folder = stack.enter_context(TemporaryDirectory(prefix=f"unitscope-{kind}-"))
+                running[kind] = stack.enter_context(makers[kind](Path(folder)))
             return running[kind]
 
         yield start

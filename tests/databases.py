@@ -141,7 +141,7 @@ def _account() -> pwd.struct_passwd | None:
 
 
 def _let_pass(folder: Path) -> None:
-    """pytest's temporary folders are closed to others, one level of them ours to open."""
+    """Folders above that are closed to others are opened where they are ours."""
     for parent in folder.parents:
         if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
             parent.chmod(parent.stat().st_mode | 0o001)
