@@ -1,7 +1,8 @@
 """The scan beside its physical limit: the plain Hugging Face forward to the last hooked layer.
 
-Same model, same batches, same threads, batch by batch in turns, so that whatever else the machine
-does falls on both. `python -m bench.scan` prints the ratio and where the rest of the time goes.
+Same model, same batches, same threads, a few batches each in turns, so that whatever else the
+machine does falls on both. `python -m bench.scan` prints the ratio and where the rest of the time
+goes.
 """
 
 import argparse
@@ -19,23 +20,30 @@ from unittest import mock
 import numpy as np
 import torch
 
+from workers import scan
 from workers.atlas import AtlasBuilder
 from workers.finish import finish_source
-from workers.kernels import fused
 from workers.kernels.sampling import sample_windows
 from workers.scan import BATCH_TOKENS, Scanner, open_scanner
 from workers.sources.language_models import LoadedModel, load_model
 from workers.sources.stored_windows import WindowBatch
-from workers.sources.unit_sources import NeuronSource, UnitSource, neuron_source, sae_source
+from workers.sources.unit_sources import (
+    NeuronSource,
+    SaeSource,
+    UnitSource,
+    neuron_source,
+    sae_source,
+)
 from workers.spool import SourceSpool
 
 DEMO_MODEL = Path(__file__).parent.parent / "demo" / "model"
 ATLAS_TOKENS = 65536
+TURN = 16  # batches
 
 
 @dataclass(slots=True)
 class Timings:
-    """Seconds by stage; batches' seconds of both contestants."""
+    """Seconds of both contestants turn by turn; seconds by stage, of all threads together."""
 
     plain: list[float] = field(default_factory=list)
     scan: list[float] = field(default_factory=list)
@@ -49,7 +57,7 @@ class Timings:
 
     @property
     def median_ratio(self) -> float:
-        """The median of the batches' own ratios."""
+        """The median of the turns' own ratios."""
         return float(np.median(np.array(self.scan) / np.array(self.plain)))
 
 
@@ -67,7 +75,7 @@ def measure(
     with tempfile.TemporaryDirectory() as scratch:
         settings = {"top_k": top_k, "context": context, "atlas": atlas, "scratch": Path(scratch)}
         with open_scanner(model, sources, **settings) as warm:  # type: ignore[arg-type]
-            warm.add(batches[0])
+            warm.run(batches[:1])
         atlas = AtlasBuilder(0, atlas.sampled)
         settings["atlas"] = atlas
         with open_scanner(model, sources, **settings) as scanner, staged(found):  # type: ignore[arg-type]
@@ -100,12 +108,16 @@ def _take_turns(
     found: Timings,
 ) -> None:
     last = [layers[-1].hook_point]
-    run_to = LoadedModel.__dict__["run_to"]
-    plain = getattr(run_to, "__wrapped__", run_to)
-    for number, batch in enumerate(batches):
+
+    def plain(some: list[WindowBatch]) -> None:
+        for batch in some:
+            model.run_to(batch.token_ids, None, last)
+
+    for number, first in enumerate(range(0, len(batches), TURN)):
+        some = batches[first : first + TURN]
         turns: list[tuple[list[float], Callable[[], Any]]] = [
-            (found.plain, partial(plain, model, batch.token_ids, None, last)),
-            (found.scan, partial(scanner.add, batch)),
+            (found.plain, partial(plain, some)),
+            (found.scan, partial(scanner.run, some)),
         ]
         for seconds, do in turns if number % 2 else turns[::-1]:
             seconds.append(_seconds(do))
@@ -123,9 +135,9 @@ def _finish(scanner: Scanner, n_windows: int, context: int) -> None:
 def staged(found: Timings) -> Iterator[None]:
     """Adds up the seconds of the scan's stages."""
     stages: list[tuple[Any, str, str]] = [
-        (LoadedModel, "run_to", "forward, hooks included"),
-        (fused, "update", "moments and extremes"),
-        (Scanner, "_by_unit", "atlas, gathered by unit"),
+        (SaeSource, "read", "dictionaries' encoders"),
+        (scan, "_update", "moments and extremes"),
+        (scan, "_by_unit", "atlas, gathered by unit"),
         (SourceSpool, "append", "atlas to the scratch file"),
     ]
     with ExitStack() as stack:
@@ -141,9 +153,8 @@ def _timed(do: Callable[..., Any], stage: str, found: Timings) -> Callable[..., 
         try:
             return do(*args, **kwargs)
         finally:
-            found.stages[stage] += time.perf_counter() - began
+            found.stages[stage] += time.perf_counter() - began  # of all threads together
 
-    call.__wrapped__ = do  # type: ignore[attr-defined]
     return call
 
 
@@ -161,14 +172,13 @@ def main() -> None:
     parser.add_argument("--sae", action="append", default=[])
     given = parser.parse_args()
     found = measure(given.model, given.tokens, saes=tuple(given.sae))
-    plain, scan = sum(found.plain), sum(found.scan)
-    print(f"{torch.get_num_threads()} threads, {given.tokens:,} tokens")
-    print(f"plain forward {plain:.2f} s, scan {scan:.2f} s, ratio {found.ratio:.3f}")
-    print(f"median of the batches' ratios {found.median_ratio:.3f}")
+    plain, ours, n_threads = sum(found.plain), sum(found.scan), torch.get_num_threads()
+    print(f"{n_threads} threads, {given.tokens:,} tokens")
+    print(f"plain forward {plain:.2f} s, scan {ours:.2f} s, ratio {found.ratio:.3f}")
+    print(f"median of the turns' ratios {found.median_ratio:.3f}")
     for stage, seconds in found.stages.items():
-        print(f"  {stage:<28} {seconds:7.2f} s  {seconds / plain:.3f}")
-    rest = scan - sum(found.stages.values())
-    print(f"  {'everything else':<28} {rest:7.2f} s  {rest / plain:.3f}")
+        share = seconds / n_threads / plain
+        print(f"  {stage:<28} {seconds:7.2f} s of all threads, {share:.3f} of the forward")
     print(f"finishing (not in the ratio) {found.finish:7.2f} s")
 
 

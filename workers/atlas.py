@@ -60,38 +60,52 @@ class AtlasLayout:
         return shuffled(sampling.draw_keys(self.windows, self.seed + 2), ~self.is_duplicate)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The sampled windows of one batch: their rows, ascending, and each one's first position."""
+
+    rows: Int64[Tensor, " taken"]
+    firsts: Int64[Tensor, " taken"]
+
+    def between(self, first: int, last: int) -> tuple[Int64[Tensor, " some"], int]:
+        """Those in rows first to last, counted from `first`; the first one's first position."""
+        is_inside = (self.rows >= first) & (self.rows < last)
+        rows = self.rows[is_inside]
+        return rows - first, int(self.firsts[is_inside][0]) if len(rows) else 0
+
+
 @dataclass
 class AtlasBuilder:
     """Collects the layout while batches pass by; `sampled` are the atlas's windows, ascending."""
 
     seed: int
     sampled: Int[np.ndarray, " sampled"]
+    n_positions: int = 0
     _parts: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
-    def rows(self, batch: WindowBatch) -> Int64[Tensor, " taken"]:
-        """Rows of the batch whose windows are sampled; they become the layout's next slots."""
-        taken = np.flatnonzero(np.isin(batch.windows.numpy(), self.sampled))
-        rows = torch.from_numpy(taken)
-        if len(taken) == 0:
-            return rows
+    def take(self, batch: WindowBatch) -> Taken:
+        """The batch's sampled windows, which become the layout's next slots."""
+        rows = torch.from_numpy(np.flatnonzero(np.isin(batch.windows.numpy(), self.sampled)))
         is_counted = batch.is_counted[rows]
+        n_counted = is_counted.sum(dim=1)
+        firsts = self.n_positions + n_counted.cumsum(0) - n_counted
+        self.n_positions += int(n_counted.sum())
         self._parts.append(
             (
                 batch.windows[rows].numpy(),
                 batch.lengths[rows].numpy(),
                 batch.is_duplicate[rows].numpy(),
-                is_counted.sum(dim=1).numpy(),
+                n_counted.numpy(),
                 is_counted.nonzero()[:, 1].numpy(),
                 batch.token_ids[rows][is_counted].numpy(),
             )
         )
-        return rows
+        return Taken(rows, firsts)
 
     def layout(self) -> AtlasLayout:
         """The layout of all that was collected."""
-        windows, lengths, is_duplicate, n, positions, token_ids = (
-            np.concatenate(column) for column in zip(*self._parts, strict=True)
-        )
+        columns = zip(*self._parts, strict=True)
+        windows, lengths, is_duplicate, n, positions, token_ids = map(np.concatenate, columns)
         return AtlasLayout(
             seed=self.seed,
             windows=windows.astype(np.int32),

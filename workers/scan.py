@@ -4,14 +4,21 @@ For each batch the plain model runs up to the last hooked module; then each sour
 are read once, by kernels that keep moments and extremes, and the windows of the atlas's sample
 go to the scratch file. Nothing here depends on the order of batches.
 
-Cost: the model's forward, plus some 5% of it for neurons on a CPU (bench/scan.py).
+On a CPU each thread carries a batch of its own through all of that, with one thread inside each
+operation: no two wait for each other at every operation's end, only now and then for a source's
+results, which one thread at a time may touch. Batches are small enough for the caches.
+
+Cost: the model's forward, plus 5 to 15% of it for neurons on a CPU (bench/scan.py).
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 
 import numpy as np
 import torch
@@ -19,62 +26,89 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from app.errors import InvalidInput
-from workers.atlas import AtlasBuilder
+from workers.atlas import AtlasBuilder, Taken
 from workers.kernels import extremes, fused, moments
 from workers.kernels.extremes import Extremes
 from workers.kernels.moments import Moments
 from workers.sources.language_models import LoadedModel
+from workers.sources.replicas import replicate
 from workers.sources.stored_windows import WindowBatch
 from workers.sources.unit_sources import UnitSource
 from workers.spool import SourceSpool, open_spools
 
-# Tokens that go through the model at once, and bytes of one source's activations read at once.
-BATCH_TOKENS = {"cpu": 4096, "cuda": 16384}
-READ_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
+# Tokens that go through the model at once, and bytes of one source's activations read at once. On
+# a CPU a quarter of the tokens halves the time of an SAE's encoder.
+BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
+READ_BYTES = {"cpu": 8 << 20, "cuda": 1 << 30}
+# Bytes of hooked activations that all threads together may hold.
+IN_FLIGHT_BYTES = 1 << 30
 
 
 @dataclass(slots=True)
 class SourceScan:
-    """What a scan knows of one source so far."""
+    """What a scan knows of one source so far; `lock` is held while it changes."""
 
     source: UnitSource
     moments: Moments
     top: Extremes
     bottom: Extremes
     spool: SourceSpool
+    buffer: Float32[np.ndarray, " size"] = field(
+        default_factory=lambda: np.empty(0, dtype=np.float32)
+    )
+    lock: Lock = field(default_factory=Lock)
 
 
 @dataclass(slots=True)
 class Scanner:
-    """A scan in progress; use `open_scanner`."""
+    """A scan in progress; use `open_scanner`. One replica of the model for each thread."""
 
-    model: LoadedModel
     sources: list[SourceScan]
     atlas: AtlasBuilder
     threads: ThreadPoolExecutor
+    replicas: SimpleQueue[LoadedModel]
     n_threads: int
-    buffer: Float32[np.ndarray, " size"]
 
     def run(
         self, batches: Iterable[WindowBatch], report: Callable[[int], None] | None = None
     ) -> None:
-        """Adds all batches; `report` is told how many positions each counted."""
-        for batch in batches:
-            self.add(batch)
-            if report is not None:
-                report(int(batch.is_counted.sum()))
+        """Adds all batches; `report` is told how many positions each counted.
 
-    def add(self, batch: WindowBatch) -> None:
-        """Adds one batch; InvalidInput for a NaN or infinity names source and window."""
+        InvalidInput for a NaN or infinity names source and window.
+        """
+        waiting: deque[Future[int]] = deque()
+        tell = report or (lambda _: None)
+        try:
+            for batch in batches:
+                waiting.append(self.threads.submit(self._add, batch, self.atlas.take(batch)))
+                if len(waiting) > self.n_threads:
+                    tell(waiting.popleft().result())
+            while waiting:
+                tell(waiting.popleft().result())
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _add(self, batch: WindowBatch, taken: Taken) -> int:
+        """Adds one batch, in a thread; the positions that it counted."""
         hook_points = list(dict.fromkeys(part.source.hook_point for part in self.sources))
-        token_ids = batch.token_ids.to(self.model.device)
-        found = self.model.run_to(token_ids, None, hook_points)
-        sampled = self.atlas.rows(batch)
-        for part in self.sources:
-            self._add_to(part, found[part.source.hook_point], batch, sampled)
+        model = self.replicas.get()
+        try:
+            token_ids = batch.token_ids.to(model.device)
+            found = model.run_to(token_ids, None, hook_points)
+            for part in self.sources:
+                self._add_to(part, found[part.source.hook_point], batch, taken, model)
+        finally:
+            self.replicas.put(model)
+        return int(batch.is_counted.sum())
 
     def _add_to(
-        self, part: SourceScan, x: Float[Tensor, "batch pos d"], batch: WindowBatch, sampled: Tensor
+        self,
+        part: SourceScan,
+        x: Float[Tensor, "batch pos d"],
+        batch: WindowBatch,
+        taken: Taken,
+        model: LoadedModel,
     ) -> None:
         """Reads the source in slices of windows that bound the memory of wide ones."""
         n_windows, n_pos = batch.token_ids.shape
@@ -83,52 +117,50 @@ class Scanner:
         for first in range(0, n_windows, each):
             rows = slice(first, first + each)
             units = part.source.read(x[rows])
-            bad = self._update(part, units, batch, rows)
-            if bad >= 0:
-                raise _not_finite(part.source.slug, int(batch.windows[rows][bad]), self.model)
-            here = sampled[(sampled >= first) & (sampled < first + each)] - first
-            if len(here):
-                part.spool.append(self._by_unit(units, batch.is_counted[rows], here))
+            with part.lock:
+                bad = _update(part, units, batch, rows)
+                if bad >= 0:
+                    raise _not_finite(part.source.slug, int(batch.windows[rows][bad]), model)
+                here, position = taken.between(first, first + each)
+                if len(here):
+                    is_counted = batch.is_counted[rows]
+                    part.spool.append(position, _by_unit(part, units, is_counted, here))
 
-    def _by_unit(
-        self,
-        units: Float[Tensor, "windows pos units"],
-        is_counted: Bool[Tensor, "windows pos"],
-        taken: Int64[Tensor, " taken"],
-    ) -> Float32[np.ndarray, "units n"]:
-        """Counted activations of the windows `taken`, in memory that the next call uses again."""
-        shape = (units.shape[2], int(is_counted[taken].sum()))
-        if units.device.type != "cpu":
-            on_device = taken.to(units.device)
-            counted = units[on_device][is_counted[taken].to(units.device)]
-            by_unit: np.ndarray = counted.float().T.contiguous().cpu().numpy()
-            return by_unit
-        size = shape[0] * shape[1]
-        if self.buffer.size < size:
-            self.buffer = np.empty(size, dtype=np.float32)
-        by_unit = self.buffer[:size].reshape(shape)
-        threads = (self.threads, self.n_threads)
-        fused.gather_by_unit(units.float(), is_counted, taken, by_unit, *threads)
+
+def _update(
+    part: SourceScan, units: Float[Tensor, "windows pos units"], batch: WindowBatch, rows: slice
+) -> int:
+    """Adds windows to moments and extremes; the first with a NaN or infinity, or -1."""
+    given = (batch.windows[rows], batch.is_counted[rows], batch.is_duplicate[rows])
+    if units.device.type == "cpu":
+        return fused.update(part.moments, part.top, part.bottom, units.float(), *given)
+    windows, is_counted, is_duplicate = (tensor.to(units.device) for tensor in given)
+    bad = moments.first_bad_window(units, is_counted)
+    if bad < 0:
+        moments.update(part.moments, units, is_counted)
+        for state in (part.top, part.bottom):
+            extremes.update(state, units, windows, is_counted, is_duplicate)
+    return bad
+
+
+def _by_unit(
+    part: SourceScan,
+    units: Float[Tensor, "windows pos units"],
+    is_counted: Bool[Tensor, "windows pos"],
+    taken: Int64[Tensor, " taken"],
+) -> Float32[np.ndarray, "units n"]:
+    """Counted activations of the windows `taken`, in memory that the next call uses again."""
+    if units.device.type != "cpu":
+        counted = units[taken.to(units.device)][is_counted[taken].to(units.device)]
+        by_unit: np.ndarray = counted.float().T.contiguous().cpu().numpy()
         return by_unit
-
-    def _update(
-        self,
-        part: SourceScan,
-        units: Float[Tensor, "windows pos units"],
-        batch: WindowBatch,
-        rows: slice,
-    ) -> int:
-        given = (batch.windows[rows], batch.is_counted[rows], batch.is_duplicate[rows])
-        if units.device.type == "cpu":
-            state = (part.moments, part.top, part.bottom)
-            return fused.update(*state, units.float(), *given, self.threads, self.n_threads)
-        windows, is_counted, is_duplicate = (tensor.to(units.device) for tensor in given)
-        bad = moments.first_bad_window(units, is_counted)
-        if bad < 0:
-            moments.update(part.moments, units, is_counted)
-            for state_of in (part.top, part.bottom):
-                extremes.update(state_of, units, windows, is_counted, is_duplicate)
-        return bad
+    shape = (units.shape[2], int(is_counted[taken].sum()))
+    size = shape[0] * shape[1]
+    if part.buffer.size < size:
+        part.buffer = np.empty(size, dtype=np.float32)
+    by_unit = part.buffer[:size].reshape(shape)
+    fused.gather_by_unit(units.float(), is_counted, taken, by_unit)
+    return by_unit
 
 
 @contextmanager
@@ -143,16 +175,33 @@ def open_scanner(
 ) -> Iterator[Scanner]:
     """A scanner of `sources` with nothing added; its scratch file in `scratch` goes at the end."""
     file, spools = open_spools(scratch, [(source.kind, source.n_units) for source in sources])
-    n_threads = torch.get_num_threads()
+    parts = [
+        _start(source, spool, top_k, context, model.device)
+        for source, spool in zip(sources, spools, strict=True)
+    ]
+    n_threads, n_inside = _share_threads(model, sources)
+    replicas: SimpleQueue[LoadedModel] = SimpleQueue()
+    for number in range(n_threads):
+        replicas.put(replicate(model) if number else model)
+    threads = ThreadPoolExecutor(n_threads, "scan", torch.set_num_threads, (n_inside,))
+    n_before = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(n_threads, thread_name_prefix="scan") as threads:
-            parts = [
-                _start(source, spool, top_k, context, model.device)
-                for source, spool in zip(sources, spools, strict=True)
-            ]
-            yield Scanner(model, parts, atlas, threads, n_threads, np.empty(0, dtype=np.float32))
+        yield Scanner(parts, atlas, threads, replicas, n_threads)
     finally:
+        threads.shutdown(cancel_futures=True)
+        torch.set_num_threads(n_before)
         file.close()
+
+
+def _share_threads(model: LoadedModel, sources: Sequence[UnitSource]) -> tuple[int, int]:
+    """Batches at once, and threads inside each operation; their product is what there is."""
+    n_all = torch.get_num_threads()
+    if model.device.type != "cpu":
+        return 1, n_all
+    hooked = sum(source.n_units for source in sources)
+    room = IN_FLIGHT_BYTES // (4 * BATCH_TOKENS["cpu"] * max(hooked, 1))
+    n_batches = max(min(n_all, room), 1)
+    return n_batches, max(n_all // n_batches, 1)
 
 
 def _start(

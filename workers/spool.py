@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -39,19 +40,17 @@ class SourceSpool:
     file: "ScratchFile"
     n_units: int
     is_sparse: bool
-    n_positions: int = 0
     chunks: list[Chunk] = field(default_factory=list)
 
-    def append(self, by_unit: Float32[np.ndarray, "units n"]) -> None:
-        """Adds the next `n` atlas positions; the array may be used again afterwards."""
-        n = by_unit.shape[1]
+    def append(self, first: int, by_unit: Float32[np.ndarray, "units n"]) -> None:
+        """Adds `n` atlas positions from `first` on; the array may be used again afterwards."""
         offset = self.file.write(*(_sparse(by_unit) if self.is_sparse else (by_unit,)))
-        self.chunks.append(Chunk(offset, self.n_positions, n))
-        self.n_positions += n
+        self.chunks.append(Chunk(offset, first, by_unit.shape[1]))
 
-    def read(self, first: int, last: int) -> Float[np.ndarray, "units n"]:
-        """All atlas activations of units first to last, in the order they were added."""
-        block = np.zeros((last - first, self.n_positions), dtype=np.float32)
+    def read(self, first: int, last: int) -> Float32[np.ndarray, "units n"]:
+        """All atlas activations of units first to last."""
+        n_positions = sum(chunk.n_positions for chunk in self.chunks)
+        block = np.zeros((last - first, n_positions), dtype=np.float32)
         for chunk in self.chunks:
             part = block[:, chunk.first : chunk.first + chunk.n_positions]
             if self.is_sparse:
@@ -80,7 +79,7 @@ def _sparse(by_unit: Float[np.ndarray, "units n"]) -> tuple[np.ndarray, ...]:
 
 
 class ScratchFile:
-    """A nameless file that several threads may read at once."""
+    """A nameless file that several threads may write to and read from at once."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -88,13 +87,18 @@ class ScratchFile:
             directory.mkdir(parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
         self._end = 0
+        self._lock = Lock()
 
     def write(self, *arrays: np.ndarray) -> int:
         """Appends arrays one after another; returns where the first begins."""
-        start = self._end
+        n_bytes = sum(array.nbytes for array in arrays)
+        with self._lock:
+            start, self._end = self._end, self._end + n_bytes
+        at = start
         with self._explained():
             for array in arrays:
-                self._write_all(memoryview(np.ascontiguousarray(array).data).cast("B"))
+                self._write_all(memoryview(np.ascontiguousarray(array).data).cast("B"), at)
+                at += array.nbytes
         return start
 
     def read(self, offset: int, n: int, dtype: type[np.generic]) -> np.ndarray:
@@ -109,11 +113,10 @@ class ScratchFile:
         """Gives the space back."""
         self._file.close()
 
-    def _write_all(self, rest: memoryview) -> None:
+    def _write_all(self, rest: memoryview, at: int) -> None:
         while rest:
-            n = os.pwrite(self._file.fileno(), rest[:_PIECE], self._end)
-            self._end += n
-            rest = rest[n:]
+            n = os.pwrite(self._file.fileno(), rest[:_PIECE], at)
+            at, rest = at + n, rest[n:]
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int, Int32, Int64
 
 N_BINS = 40
 QUANTILES = (0.25, 0.5, 0.75, 0.95)
+_ZERO = np.float32(0)  # of the activations' own type, or searching would copy them
 
 
 class Histogram(NamedTuple):
@@ -40,8 +41,8 @@ def histogram(ordered: Float[np.ndarray, " n"]) -> Histogram:
     """
     low, high = min(float(ordered[0]), 0.0), max(float(ordered[-1]), 0.0)
     first_zero, after_zero = (
-        np.searchsorted(ordered, 0, "left"),
-        np.searchsorted(ordered, 0, "right"),
+        np.searchsorted(ordered, _ZERO, "left"),
+        np.searchsorted(ordered, _ZERO, "right"),
     )
     n_zero = int(after_zero - first_zero)
     edges = _bin_edges(low, high)
@@ -74,7 +75,7 @@ def intervals(ordered: Float[np.ndarray, " n"]) -> Intervals:
     activation at place floor(q · n)), so ties are never split; bands that would be empty are
     merged away.
     """
-    n_below = int(np.searchsorted(ordered, 0, "right"))
+    n_below = int(np.searchsorted(ordered, _ZERO, "right"))
     n_positive = len(ordered) - n_below
     edges = [ordered[0]] if n_below else []
     if n_positive:
