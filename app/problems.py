@@ -13,7 +13,8 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -68,6 +69,7 @@ def install(app: FastAPI) -> None:
         HTTPException: _on_http_exception,
         OperationalError: _on_lost_database,
         InterfaceError: _on_lost_database,
+        NoConnectionFree: _on_lost_database,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
@@ -176,7 +178,7 @@ def _where_to_look(request: Request) -> str:
     return f"Start at {urls.home()} or search at {urls.search()}."
 
 
-def _on_lost_database(request: Request, error: OperationalError) -> Response:
+def _on_lost_database(request: Request, error: SQLAlchemyError) -> Response:
     log.error("The database does not answer: %s", error)
     lost = DatabaseUnavailable(
         "The database does not answer, or refused the query for want of resources. Try again in "
