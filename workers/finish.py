@@ -25,7 +25,7 @@ from workers.scan import SourceScan
 BLOCK_UNITS = 64
 N_TOKENS = 10
 N_PER_INTERVAL = 5
-N_RANDOM = 10
+N_RANDOM = 5
 
 
 @dataclass(frozen=True, slots=True)
