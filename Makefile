@@ -41,7 +41,7 @@ serve: setup ## Serve what is indexed
 	$(BIN)/unitscope serve
 
 test: setup-test ## Run the whole test suite, browser tests included
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(TESTS)
 
 check: setup-test ## What CI runs: format, lint, types, migrations, docs, tests
 	$(BIN)/ruff format --check .
@@ -49,7 +49,7 @@ check: setup-test ## What CI runs: format, lint, types, migrations, docs, tests
 	$(BIN)/mypy
 	$(BIN)/python -m setup.check_migrations
 	$(BIN)/python -m setup.check_docs
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(TESTS)
 
 format: setup ## Format the code and mend what the linter can
 	$(BIN)/ruff format .

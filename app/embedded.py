@@ -67,6 +67,9 @@ def stop(data_dir: Path) -> None:
         hold = _holds.pop(data_dir.expanduser().absolute(), None)
         if hold is None or hold.process_id != os.getpid():
             return
+        if not hold.data_dir.is_dir():  # removed under us: the server notices and ends itself
+            os.close(hold.users_lock)
+            return
         with _locked(hold.data_dir / START_LOCK):
             try:
                 fcntl.flock(hold.users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,6 +15,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from jaxtyping import install_import_hook
 from sqlalchemy import Engine
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -28,6 +30,18 @@ from tests import databases  # noqa: E402 (after the hook)
 
 SERVERS = ["embedded", "server"]
 StartCluster = Callable[[str], databases.Cluster]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Sends a file's tests to one process, for they share fixtures; and all browser tests to one,
+    for they share a site."""
+    return ByFileOrSite(config, log)
+
+
+class ByFileOrSite(LoadScopeScheduling):  # type: ignore[misc]
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "e2e" if "/e2e/" in file else file
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

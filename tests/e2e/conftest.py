@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -36,18 +37,16 @@ QUIET_CHROMIUM = [
 Browse = Callable[..., Page]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all browser tests, so that the site is indexed once."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("site"))
-
-
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data_dir = tmp_path_factory.mktemp("site")
-    environment = {**os.environ, "UNITSCOPE_DATA_DIR": str(data_dir)}
-    index_demo(environment)
+def site() -> Iterator[str]:
+    # Not in pytest's temporary folder, for the reason that `start_cluster` gives.
+    with TemporaryDirectory(prefix="unitscope-site-") as data_dir:
+        environment = {**os.environ, "UNITSCOPE_DATA_DIR": data_dir}
+        index_demo(environment)
+        yield from serve(environment)
+
+
+def serve(environment: dict[str, str]) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
     with subprocess.Popen(command, env=environment, cwd=ROOT) as server:

@@ -42,7 +42,7 @@ def take_the_tour(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(f"mlp-2/{index}")
 
     tabs = page.get_by_role("navigation", name="Examples").get_by_role("link")
-    for number in range(tabs.count()):
+    for number in (*range(1, tabs.count()), 0):
         label = tabs.nth(number).inner_text()
         tabs.nth(number).click()
         current = page.locator("nav.tabs a[aria-current=page]")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -26,12 +27,20 @@ MakeData = Callable[[Path], Path]
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pristine() -> Iterator[Path]:
     """A data directory whose cluster is made and stopped."""
-    folder = tmp_path_factory.mktemp("pristine")
-    embedded.start(folder)
-    embedded.stop(folder)
-    return folder
+    with TemporaryDirectory(prefix="unitscope-pristine-") as name:
+        folder = Path(name)
+        embedded.start(folder)
+        embedded.stop(folder)
+        yield folder
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Not pytest's own, for the reason that `start_cluster` gives."""
+    with TemporaryDirectory(prefix="unitscope-data-") as name:
+        yield Path(name)
 
 
 @pytest.fixture
