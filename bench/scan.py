@@ -1,8 +1,9 @@
 """The scan beside its physical limit: the plain Hugging Face forward to the last hooked layer.
 
-Same model, same batches, same threads, a few batches each in turns, so that whatever else the
-machine does falls on both. `python -m bench.scan` prints the ratio and where the rest of the time
-goes.
+Same model, same batches, same number of threads, a few batches each in turns, so that whatever
+else the machine does falls on all alike. The forward runs in two arrangements, all threads in one
+batch and a batch a thread, as the scan does it; the faster one counts. `python -m bench.scan`
+prints the ratio and where the rest of the time goes.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from workers.spool import SourceSpool
 
 DEMO_MODEL = Path(__file__).parent.parent / "demo" / "model"
 ATLAS_TOKENS = 65536
-TURN = 16  # batches
+TURN = 64  # batches
 
 
 @dataclass(slots=True)
@@ -46,19 +47,25 @@ class Timings:
     """Seconds of both contestants turn by turn; seconds by stage, of all threads together."""
 
     plain: list[float] = field(default_factory=list)
+    plain_by_batch: list[float] = field(default_factory=list)
     scan: list[float] = field(default_factory=list)
     finish: float = 0.0
     stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @property
+    def fastest_plain(self) -> list[float]:
+        """The plain forward's turns, in the better of its two arrangements."""
+        return min(self.plain, self.plain_by_batch, key=sum)
+
+    @property
     def ratio(self) -> float:
         """Whole scan ÷ whole plain forward, finishing not included."""
-        return sum(self.scan) / sum(self.plain)
+        return sum(self.scan) / sum(self.fastest_plain)
 
     @property
     def median_ratio(self) -> float:
         """The median of the turns' own ratios."""
-        return float(np.median(np.array(self.scan) / np.array(self.plain)))
+        return float(np.median(np.array(self.scan) / np.array(self.fastest_plain)))
 
 
 def measure(
@@ -113,13 +120,22 @@ def _take_turns(
         for batch in some:
             model.run_to(batch.token_ids, None, last)
 
+    def forward(batch: WindowBatch) -> None:
+        replica = scanner.replicas.get()
+        replica.run_to(batch.token_ids, None, last)
+        scanner.replicas.put(replica)
+
+    def plain_by_batch(some: list[WindowBatch]) -> None:
+        list(scanner.threads.map(forward, some))
+
     for number, first in enumerate(range(0, len(batches), TURN)):
         some = batches[first : first + TURN]
         turns: list[tuple[list[float], Callable[[], Any]]] = [
             (found.plain, partial(plain, some)),
+            (found.plain_by_batch, partial(plain_by_batch, some)),
             (found.scan, partial(scanner.run, some)),
         ]
-        for seconds, do in turns if number % 2 else turns[::-1]:
+        for seconds, do in turns[number % 3 :] + turns[: number % 3]:
             seconds.append(_seconds(do))
 
 
@@ -172,9 +188,11 @@ def main() -> None:
     parser.add_argument("--sae", action="append", default=[])
     given = parser.parse_args()
     found = measure(given.model, given.tokens, saes=tuple(given.sae))
-    plain, ours, n_threads = sum(found.plain), sum(found.scan), torch.get_num_threads()
+    plain, ours, n_threads = sum(found.fastest_plain), sum(found.scan), torch.get_num_threads()
     print(f"{n_threads} threads, {given.tokens:,} tokens")
-    print(f"plain forward {plain:.2f} s, scan {ours:.2f} s, ratio {found.ratio:.3f}")
+    print(f"plain forward, all threads in one batch {sum(found.plain):8.2f} s")
+    print(f"plain forward, a batch a thread         {sum(found.plain_by_batch):8.2f} s")
+    print(f"scan                                    {ours:8.2f} s, ratio {found.ratio:.3f}")
     print(f"median of the turns' ratios {found.median_ratio:.3f}")
     for stage, seconds in found.stages.items():
         share = seconds / n_threads / plain
