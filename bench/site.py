@@ -156,7 +156,7 @@ def page_times(url: str) -> list[float]:
                 source = sources[number % len(sources)]
                 index = (number * 97 + round_number) % source["n_units"]
                 began = time.perf_counter()
-                client.get(f"/demo/{source['slug']}/{index}").raise_for_status()
+                client.get(f"/demo/{source['source']}/{index}").raise_for_status()
                 times.append(time.perf_counter() - began)
     return times[N_UNITS:]  # the first round warms the caches
 
