@@ -87,7 +87,7 @@ def search_units(
     found_by: FoundBy = "logit" if token is None else "token"
     text = token if token is not None else logit or ""
     row = find_model(session, model)
-    tokens = _tokens(session, row, found_by, text)
+    tokens = _tokens(session, row, text)
     places = _places(session, row, source, corpus)
     query, order = (_by_token if found_by == "token" else _by_logit)(list(tokens))
     query = _within(query, places, min_density, max_density)
@@ -112,15 +112,14 @@ class _Place:
     scan: CurrentScan
 
 
-def _tokens(session: Session, model: LanguageModel, name: str, text: str) -> dict[int, str]:
+def _tokens(session: Session, model: LanguageModel, text: str) -> dict[int, str]:
     tokens = find_tokens(session, model.tokenizer_id, text)
     if not tokens:
         near = similar_tokens(session, model.tokenizer_id, text)
         hint = f" Some that come near: {', '.join(map(repr, near))}." if near else ""
         shown = text if len(text) <= 60 else text[:60] + "…"
         raise InvalidInput(
-            f"{name}={shown!r} is not one token of {model.slug}, with or without a space before "
-            f"it.{hint}"
+            f"{shown!r} is not one token of {model.slug}, with or without a space before it.{hint}"
         )
     return tokens
 

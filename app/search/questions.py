@@ -5,7 +5,8 @@ the other.
 `"token"`                        units that the token carries; so does a word without quotes
 `logit: "token"`                 units that promote the token
 
-Inside quotes a space counts, and `\\n`, `\\t`, `\\r`, `\\"`, `\\\\` stand for what they do in JSON.
+One or three quotes alone are a token, as Python writes them, not a quoted quote. Inside
+quotes a space counts, and `\\n`, `\\t`, `\\r`, `\\"`, `\\\\` stand for what they do in JSON.
 """
 
 import re
@@ -17,6 +18,7 @@ QuestionKind = Literal["nothing", "address", "token", "logit"]
 
 _LOGIT = re.compile(r"\s*logit:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
 _QUOTED = re.compile(r'\s*["“”](.*)["“”]\s*', re.DOTALL)
+_QUOTES = re.compile(r'\s*"(?:"")?\s*')
 _ESCAPE = re.compile(r'\\(["\\ntr])')
 _MEANT = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 _WRITTEN = {meant: f"\\{letter}" for letter, meant in _MEANT.items()}
@@ -52,6 +54,6 @@ def logit_query(token: str) -> str:
 
 def _unquoted(text: str) -> str:
     match = _QUOTED.fullmatch(text)
-    if match is None:
+    if match is None or _QUOTES.fullmatch(text):
         return text.strip()
     return _ESCAPE.sub(lambda escape: _MEANT[escape[1]], match[1])

@@ -18,7 +18,7 @@ def show_search(
     model: str = "",
     cursor: str | None = None,
 ) -> Response:
-    """Results; straight to the unit's page where the input is one unit's address."""
+    """Results; straight to the page where the input names one unit or one source."""
     page = search_page(session, SearchForm(q, model or None, cursor))
     if page.only_page is not None:
         return go(request, page.only_page)

@@ -6,12 +6,13 @@ from sqlalchemy.orm import Session
 
 from app import urls
 from app.cursors import Page
-from app.errors import AppError
+from app.errors import AppError, NotFound
 from app.language_models.queries import list_models
 from app.language_models.schemas import ModelDetail
 from app.search.queries import find_address, search_units
 from app.search.questions import Question, logit_query, parse_question, token_query
 from app.search.schemas import UnitHit
+from app.sources.queries import find_source
 
 PAGE_SIZE = 50
 
@@ -27,7 +28,8 @@ class SearchForm:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """`problem` is what kept the search from an answer, in words; `models` those to choose from."""
+    """`problem` is what kept the search from an answer, in words; `models` those to choose from;
+    `source` the page of the source that the text names, where it is no token."""
 
     form: SearchForm
     question: Question
@@ -35,6 +37,7 @@ class SearchPage:
     models: list[ModelDetail]
     hits: Page[UnitHit]
     problem: str | None
+    source: str | None = None
 
     @property
     def next_href(self) -> str | None:
@@ -44,9 +47,9 @@ class SearchPage:
 
     @property
     def only_page(self) -> str | None:
-        """The page of the one unit that an address names."""
+        """The page of the one thing that the text names: a unit by its address, or a source."""
         is_one = self.question.kind == "address" and len(self.hits.items) == 1
-        return self.hits.items[0].unit.page if is_one else None
+        return self.hits.items[0].unit.page if is_one else self.source
 
     @property
     def tokens(self) -> list[str]:
@@ -66,14 +69,26 @@ def search_page(session: Session, form: SearchForm) -> SearchPage:
     question = parse_question(form.q)
     model = form.model or (models[0].model if models else None)
     hits: Page[UnitHit] = Page(items=[], next=None)
-    problem = None
+    problem = source = None
     try:
         hits = _hits(session, question, form, model)
     except AppError as error:
         problem = error.message
+        source = _source_named(session, question, model)
     if question.kind == "address" and not hits.items and problem is None:
         problem = f"No unit has the address {question.text}."
-    return SearchPage(form, question, model, models, hits, problem)
+    return SearchPage(form, question, model, models, hits, problem, source)
+
+
+def _source_named(session: Session, question: Question, model: str | None) -> str | None:
+    """The page of the model's source of this name: `res-2` alone is half an address."""
+    if question.kind != "token" or model is None:
+        return None
+    try:
+        find_source(session, model, question.text)
+    except NotFound:
+        return None
+    return urls.source(model, question.text)
 
 
 def _hits(

@@ -24,6 +24,11 @@ def test_htmx_is_told_to_open_the_units_page(client: TestClient) -> None:
     assert reply.headers["HX-Redirect"] == "/tiny-a/sae-1/7"
 
 
+def test_a_sources_name_goes_to_the_source(client: TestClient) -> None:
+    reply = client.get("/search", params={"q": "sae-1"}, follow_redirects=False)
+    assert (reply.status_code, reply.headers.get("location")) == (302, "/tiny-a/sae-1")
+
+
 def test_an_address_that_several_models_have_lists_them(client: TestClient) -> None:
     text = understood(client, "mlp-0/7")
     assert "address mlp-0/7" in text

@@ -33,6 +33,9 @@ def test_any_input_is_understood(q: str) -> None:
         ("logit: Paris", "logit", "Paris"),
         ('LOGIT:" Paris"', "logit", " Paris"),
         ('"', "token", '"'),
+        ('"""', "token", '"""'),
+        ('logit: """', "logit", '"""'),
+        ('"""""', "token", '"""'),
     ],
 )
 def test_inputs_are_understood(q: str, kind: str, text: str) -> None:
