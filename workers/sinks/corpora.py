@@ -260,7 +260,10 @@ def _free_slug(session: Session, wanted: str) -> str:
 def _renamed(wanted: str, slug: str) -> tuple[str, ...]:
     if slug == wanted:
         return ()
-    return (f"The name {wanted!r} belongs to another corpus; this one is called {slug!r}.",)
+    return (
+        f"The name {wanted!r} belongs to a corpus of other texts, another tokenizer or "
+        f"other window settings; this one is called {slug!r}.",
+    )
 
 
 def _already(corpus: Corpus, slug: str | None) -> StoredCorpus:
