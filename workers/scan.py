@@ -30,6 +30,7 @@ from workers.atlas import AtlasBuilder, Taken
 from workers.kernels import extremes, fused, moments
 from workers.kernels.extremes import Extremes
 from workers.kernels.moments import Moments
+from workers.memory import keep_freed_memory
 from workers.sources.language_models import LoadedModel
 from workers.sources.replicas import replicate
 from workers.sources.stored_windows import WindowBatch
@@ -174,6 +175,7 @@ def open_scanner(
     scratch: Path,
 ) -> Iterator[Scanner]:
     """A scanner of `sources` with nothing added; its scratch file in `scratch` goes at the end."""
+    keep_freed_memory()
     file, spools = open_spools(scratch, [(source.kind, source.n_units) for source in sources])
     parts = [
         _start(source, spool, top_k, context, model.device)
