@@ -39,13 +39,16 @@ def format_short_count(value: int) -> str:
 def format_share(value: float) -> str:
     """A share of one as a percentage with three significant digits: 41.0%, 0.350%.
 
-    Only all is 100%, and only nothing is 0%: what rounds there is printed as > 99.9% or in powers.
+    Only all is 100%, and only nothing is 0%: what rounds there is printed as > 99.9%, or with as
+    many decimals as two digits need (0.00017%).
     """
     percent = value * 100
     if percent in (0, 100):
         return f"{percent:.0f}%"
     if 99.95 <= percent < 100:
         return "> 99.9%"
+    if 0 < percent < _SMALLEST_PLAIN:
+        return f"{percent:.{1 - math.floor(math.log10(percent))}f}%"
     return f"{format_activation(percent)}%"
 
 
@@ -54,6 +57,11 @@ def format_tick(value: float) -> str:
     if value == 0 or _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:
         return f"{value:,.10g}".replace("-", MINUS)
     return _scientific(value)
+
+
+def format_share_tick(value: float) -> str:
+    """A round share of one on an axis, as a plain percentage: 10%, 0.0001%."""
+    return f"{value * 100:.10f}".rstrip("0").rstrip(".") + "%"
 
 
 def _scientific(value: float) -> str:

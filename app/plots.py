@@ -12,6 +12,7 @@ from app.numbers import (
     format_activation,
     format_count,
     format_share,
+    format_share_tick,
     format_short_count,
     format_tick,
 )
@@ -126,7 +127,7 @@ def density_plot(
         for i in filled
     )
     ticks = tuple(
-        Tick(_round(place(i)), f"{format_tick(density_edge(i) * 100)}%")
+        Tick(_round(place(i)), format_share_tick(density_edge(i)))
         for i in range(first, last + 1, DENSITY_BINS_PER_DECADE)
     )
     return Plot(width, height, bars, ticks, _count_ticks(tallest, height), ())

@@ -39,7 +39,8 @@ def test_activations_have_three_digits_and_a_real_minus(value: float, printed: s
         (0.41, "41.0%"),
         (0.0035, "0.350%"),
         (0.12345, "12.3%"),
-        (1e-7, "1e−5%"),
+        (1e-7, "0.000010%"),
+        (1.7e-6, "0.00017%"),
         (1.0, "100%"),
     ],
 )
