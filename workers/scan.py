@@ -176,7 +176,8 @@ def open_scanner(
 ) -> Iterator[Scanner]:
     """A scanner of `sources` with nothing added; its scratch file in `scratch` goes at the end."""
     keep_freed_memory()
-    file, spools = open_spools(scratch, [(source.kind, source.n_units) for source in sources])
+    kinds = [(source.kind, source.n_units) for source in sources]
+    file, spools = open_spools(scratch, kinds, context * len(atlas.sampled))
     parts = [
         _start(source, spool, top_k, context, model.device)
         for source, spool in zip(sources, spools, strict=True)

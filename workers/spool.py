@@ -8,6 +8,7 @@ are mostly zero, keep positions and values of what is not.
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from workers.sinks.copying import StorageFull
 
 # Some file systems take a write of many megabytes ten times slower than the same in pieces.
 _PIECE = 1 << 20
+_REMEDY = "Free space, set UNITSCOPE_DATA_DIR to another disk, or pass a smaller --atlas-tokens."
 
 
 @dataclass(slots=True)
@@ -89,6 +91,16 @@ class ScratchFile:
         self._end = 0
         self._lock = Lock()
 
+    def check_room(self, n_bytes: int) -> None:
+        """Raises StorageFull where the disk has fewer bytes left."""
+        n_free = shutil.disk_usage(self._directory).free
+        if n_bytes > n_free:
+            self.close()
+            raise StorageFull(
+                f"The scan needs {n_bytes / 1e9:.1f} GB of scratch space in {self._directory}, "
+                f"where {n_free / 1e9:.1f} GB are free. {_REMEDY}"
+            )
+
     def write(self, *arrays: np.ndarray) -> int:
         """Appends arrays one after another; returns where the first begins."""
         n_bytes = sum(array.nbytes for array in arrays)
@@ -126,8 +138,7 @@ class ScratchFile:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageFull(
                     f"The disk that holds {self._directory} is full: the scan's scratch file needs "
-                    "4 bytes for each neuron and sampled position. Free space, set "
-                    "UNITSCOPE_DATA_DIR to another disk, or pass a smaller --atlas-tokens."
+                    f"4 bytes for each neuron and sampled position. {_REMEDY}"
                 ) from error
             raise StorageFull(
                 f"No scratch file can be made in {self._directory}: {error.strerror}. Set "
@@ -141,8 +152,13 @@ def is_sparse(kind: str) -> bool:
 
 
 def open_spools(
-    directory: Path, sources: list[tuple[str, int]]
+    directory: Path, sources: list[tuple[str, int]], n_positions: int
 ) -> tuple[ScratchFile, list[SourceSpool]]:
-    """A scratch file and, for each (kind, n_units), the spool that writes into it."""
+    """A scratch file and, for each (kind, n_units), the spool that writes into it.
+
+    Raises StorageFull at once where `n_positions` of the dense sources have no room; what sparse
+    ones will need is not known before.
+    """
     file = ScratchFile(directory)
+    file.check_room(sum(4 * n_positions * n for kind, n in sources if not is_sparse(kind)))
     return file, [SourceSpool(file, n_units, is_sparse(kind)) for kind, n_units in sources]
