@@ -14,7 +14,7 @@ from app.errors import AppError
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "demo" / "model"
 DICTIONARIES = ROOT / "demo" / "saes"
-N_TOKENS = 600_000
+N_TOKENS = 520_000
 SECONDS_TO_LEAVE = 20
 
 
