@@ -49,6 +49,7 @@ class Timings:
     plain: list[float] = field(default_factory=list)
     plain_by_batch: list[float] = field(default_factory=list)
     scan: list[float] = field(default_factory=list)
+    cpu: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     finish: float = 0.0
     stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -61,6 +62,15 @@ class Timings:
     def ratio(self) -> float:
         """Whole scan ÷ whole plain forward, finishing not included."""
         return sum(self.scan) / sum(self.fastest_plain)
+
+    @property
+    def cpu_ratio(self) -> float:
+        """Processor time of the scan ÷ that of the forward, both a batch a thread.
+
+        Other programs on the machine touch it less than wall time; threads that wait spinning,
+        as those in one batch do, would count as work.
+        """
+        return self.cpu["scan"] / self.cpu["plain_by_batch"]
 
     @property
     def median_ratio(self) -> float:
@@ -130,13 +140,15 @@ def _take_turns(
 
     for number, first in enumerate(range(0, len(batches), TURN)):
         some = batches[first : first + TURN]
-        turns: list[tuple[list[float], Callable[[], Any]]] = [
-            (found.plain, partial(plain, some)),
-            (found.plain_by_batch, partial(plain_by_batch, some)),
-            (found.scan, partial(scanner.run, some)),
+        turns: list[tuple[str, Callable[[], Any]]] = [
+            ("plain", partial(plain, some)),
+            ("plain_by_batch", partial(plain_by_batch, some)),
+            ("scan", partial(scanner.run, some)),
         ]
-        for seconds, do in turns[number % 3 :] + turns[: number % 3]:
-            seconds.append(_seconds(do))
+        for name, do in turns[number % 3 :] + turns[: number % 3]:
+            began = time.process_time()
+            getattr(found, name).append(_seconds(do))
+            found.cpu[name] += time.process_time() - began
 
 
 def _finish(scanner: Scanner, n_windows: int, context: int) -> None:
@@ -194,6 +206,7 @@ def main() -> None:
     print(f"plain forward, a batch a thread         {sum(found.plain_by_batch):8.2f} s")
     print(f"scan                                    {ours:8.2f} s, ratio {found.ratio:.3f}")
     print(f"median of the turns' ratios {found.median_ratio:.3f}")
+    print(f"ratio of processor times    {found.cpu_ratio:.3f}")
     for stage, seconds in found.stages.items():
         share = seconds / n_threads / plain
         print(f"  {stage:<28} {seconds:7.2f} s of all threads, {share:.3f} of the forward")
