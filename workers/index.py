@@ -79,16 +79,16 @@ def run_index(request: IndexRequest, engine: Engine, progress: Progress) -> Inde
     """Does what was asked, less what is done already; AppError for what a person can mend."""
     job = _Job.check(request, engine, progress)
     tokenizer_id, stored = job.store_corpus()
-    with db.session(engine) as session:
-        row = models.store_model(session, job.model, tokenizer_id, request.name)
-    if request.name not in (None, row.slug):
-        progress.note(f"The model is stored already, under the name {row.slug!r}, which it keeps.")
-    with ledger.locked(engine, row.id, stored.corpus.id, progress):
+    with ledger.locked(engine, job.model, stored.corpus.id, progress):
+        with db.session(engine) as session:
+            row = models.store_model(session, job.model, tokenizer_id, request.name)
+        if request.name not in (None, row.slug):
+            progress.note(f"The model is stored already, as {row.slug!r}, which it keeps.")
         missing = job.find_missing(row.id, stored.corpus.id)
         if not missing:
             progress.note("Everything asked for was scanned before; nothing to do.")
             return IndexResult(row.slug, stored.corpus.slug, None, 0, 0)
-        scan_id = job.scan(row.id, stored.corpus, missing)
+        scan_id = job.scan(tokenizer_id, stored.corpus, missing)
     n_units = sum(source.n_units for source in missing)
     return IndexResult(row.slug, stored.corpus.slug, scan_id, len(missing), n_units)
 
@@ -176,10 +176,15 @@ class _Job:
                     make_current(session, corpus_id, [source_id], scan_id)
         return [source for source in self.sources if source.slug not in done]
 
-    def scan(self, model_id: int, corpus: Corpus, sources: list[UnitSource]) -> int:
-        """Scans and stores `sources`; the id of the scan. A failure leaves nothing to be seen."""
+    def scan(self, tokenizer_id: int, corpus: Corpus, sources: list[UnitSource]) -> int:
+        """Scans and stores `sources`; the id of the scan. A failure leaves nothing to be seen.
+
+        A model without results goes with the last scan that fails: it is made here if it is gone.
+        """
         details = {"sources": ledger.slugs(sources), "device": str(self.model.device)}
         with db.session(self.engine) as session:
+            row = models.store_model(session, self.model, tokenizer_id, self.request.name)
+            model_id = row.id
             scan_id = ledger.begin(session, model_id, corpus.id, self.settings, details)
         try:
             self._scan(scan_id, model_id, corpus, sources)

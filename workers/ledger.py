@@ -13,12 +13,14 @@ from hashlib import blake2b
 from importlib.metadata import version
 from typing import Any
 
-from sqlalchemy import Engine, delete, exists, select, text, update
+from sqlalchemy import Engine, select, text, update
 from sqlalchemy.orm import Session
 
 from app import db, partitions
-from app.models import LanguageModel, Scan, ScanSource, Source
+from app.models import Scan, ScanSource, Source
 from workers.progress import Progress
+from workers.sinks import models
+from workers.sources.language_models import LoadedModel
 from workers.sources.unit_sources import UnitSource
 
 FORMAT = 1
@@ -47,13 +49,20 @@ class ScanSettings:
 
 
 @contextmanager
-def locked(engine: Engine, model_id: int, corpus_id: int, progress: Progress) -> Iterator[None]:
-    """Holds the lock on scans of this model over this corpus; waits for another's end."""
-    key = {"model_id": model_id, "corpus_id": corpus_id}
-    lock = text("SELECT pg_try_advisory_lock(hashtext('unitscope.scan ' || :model_id), :corpus_id)")
+def locked(
+    engine: Engine, model: LoadedModel, corpus_id: int, progress: Progress
+) -> Iterator[None]:
+    """Holds the lock on scans of this model over this corpus; waits for another's end.
+
+    The model goes by its hashes, since its row may be dropped, and made anew, by who held the lock
+    before.
+    """
+    hashes = f"{model.weights_hash} {model.tokenizer_hash}"
+    key = {"model": f"unitscope.scan {hashes}", "corpus_id": corpus_id}
+    lock = text("SELECT pg_try_advisory_lock(hashtext(:model), :corpus_id)")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         is_told = False
-        while not connection.scalar(lock, {**key, "model_id": str(model_id)}):
+        while not connection.scalar(lock, key):
             if not is_told:
                 progress.note("Another process scans this model over this corpus; waiting for it.")
             is_told = True
@@ -117,15 +126,13 @@ def begin(
 
 
 def fail(engine: Engine, scan_id: int, message: str) -> None:
-    """Marks a scan as failed, and drops a model that no scan has ever completed."""
+    """Marks a scan as failed, and drops its model where nothing else is there of it."""
     with db.session(engine) as session:
         partitions.drop(session.connection(), partitions.SCAN_TABLES, scan_id)
         session.execute(
             update(Scan).where(Scan.id == scan_id).values(status="failed", error=message)
         )
-        of_scan = select(Scan.language_model_id).where(Scan.id == scan_id).scalar_subquery()
-        has_sources = exists().where(Source.language_model_id == LanguageModel.id)
-        session.execute(delete(LanguageModel).where(LanguageModel.id == of_scan, ~has_sources))
+        models.drop_unused(session, session.get_one(Scan, scan_id).language_model_id)
 
 
 class Reporter:

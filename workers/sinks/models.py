@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+import torch
+from sqlalchemy import delete, exists, select, text
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, InvalidInput
-from app.models import LanguageModel, Source, Tokenizer
+from app.models import LanguageModel, Scan, Source, Tokenizer
 from app.slugs import MAX_LENGTH, RESERVED, is_slug, slugify
 from workers.kernels.logit_lens import LogitLens, logit_lens
 from workers.sinks.scans import write_units
 from workers.sources.language_models import LoadedModel
 from workers.sources.unit_sources import UnitSource
+
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('unitscope.language_models'))")
 
 
 def find_model(session: Session, model: LoadedModel) -> LanguageModel | None:
@@ -66,7 +69,8 @@ def _check_slug(slug: str) -> None:
 def store_model(
     session: Session, model: LoadedModel, tokenizer_id: int, slug: str | None
 ) -> LanguageModel:
-    """The model's row, made unless it is there."""
+    """The model's row, made unless it is there; one process at a time, until it commits."""
+    session.execute(_LOCK)
     found = find_model(session, model)
     if found is not None:
         return found
@@ -80,6 +84,16 @@ def store_model(
     session.add(row)
     session.flush()
     return row
+
+
+def drop_unused(session: Session, model_id: int) -> None:
+    """Drops a model's row unless it has sources, or a scan under way, whose process needs it."""
+    session.execute(_LOCK)
+    has_sources = exists().where(Source.language_model_id == model_id)
+    is_scanned = exists().where(Scan.language_model_id == model_id, Scan.status == "running")
+    session.execute(
+        delete(LanguageModel).where(LanguageModel.id == model_id, ~has_sources, ~is_scanned)
+    )
 
 
 def check_sources(session: Session, model_id: int, sources: Sequence[UnitSource]) -> None:
@@ -98,7 +112,14 @@ def check_sources(session: Session, model_id: int, sources: Sequence[UnitSource]
 def store_source(
     session: Session, language_model_id: int, model: LoadedModel, source: UnitSource
 ) -> int:
-    """The id of the source's row, made with its units and their logit lens unless it is there."""
+    """The id of the source's row, made with its units and their logit lens unless it is there.
+
+    Scans of one model over several corpora may finish at once: each waits here for the one before
+    to commit, and then finds its sources. Raises Conflict where that one gave the slug to others.
+    """
+    lock = text("SELECT pg_advisory_xact_lock(hashtext('unitscope.sources'), :model_id)")
+    session.execute(lock, {"model_id": language_model_id})
+    check_sources(session, language_model_id, [source])
     for row in _sources_of(session, language_model_id):
         if row.slug == source.slug:
             return row.id
@@ -115,10 +136,19 @@ def store_source(
 
 
 def _lens(model: LoadedModel, source: UnitSource) -> LogitLens:
+    """Raises InvalidInput for a NaN or infinity: the scan reads no weights beyond its sources."""
     final = model.unembedding()
-    return logit_lens(
+    lens = logit_lens(
         source.output_directions(), final.norm_weight, final.W_U, is_centred=final.is_centred
     )
+    is_good = (lens.promoted_values + lens.suppressed_values).isfinite().all(dim=1)
+    if not is_good.all():
+        unit = int(torch.nonzero(~is_good)[0, 0])
+        raise InvalidInput(
+            f"Source {source.slug}: the logit lens of unit {unit} is NaN or infinite. The weights "
+            f"that it writes by, or the final norm or unembedding of {model.name}, are broken."
+        )
+    return lens
 
 
 def _sources_of(session: Session, model_id: int) -> list[Source]:
