@@ -1,7 +1,7 @@
 """Read and replace a GPT-2 model's activations at TransformerLens hook points.
 
 The plain Hugging Face modules run under hooks of our own: that keeps fused attention, which
-`TransformerBridge` gives up; the values are the bridge's to 1e-5. `mlp.hook_in`, the MLP's input
+`TransformerBridge` gives up; its values differ by rounding. `mlp.hook_in`, the MLP's input
 after the norm's gain and bias, is the name that holds in the bridge: its `ln2.hook_normalized`
 comes before them. BOS positions are left out of everything: their activations are the same in
 every window, and huge.

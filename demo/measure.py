@@ -203,6 +203,7 @@ def measure_model(model: GPT2LMHeadModel, train: Split, held_out: Split) -> dict
     settings = ModelSettings()
     return {
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "n_tokens_measured": rows[:, 1:].numel(),
         "n_tokens_seen": settings.n_steps * settings.batch_size * CONTEXT_LENGTH,
         "loss": model_loss(model, rows),
         "training_loss": model_loss(model, training_rows),
@@ -210,8 +211,9 @@ def measure_model(model: GPT2LMHeadModel, train: Split, held_out: Split) -> dict
 
 
 def measure_baselines(train: Split, held_out: Split) -> dict[str, float]:
-    """The loss of n-gram models on the held-out tokens."""
-    known, asked = (side.tokens.numpy().astype(np.int64) for side in (train, held_out))
+    """The loss of n-gram models on the tokens that the model was measured on, but the first two."""
+    known = train.tokens.numpy().astype(np.int64)
+    asked = windows(held_out.tokens)[:, 1:].flatten().numpy().astype(np.int64)
     names = {1: "unigram", 2: "bigram", 3: "trigram"}
     losses = {name: ngrams.loss(known, asked, order) for order, name in names.items()}
     return {"uniform": math.log(VOCABULARY_SIZE), **losses}

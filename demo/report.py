@@ -84,9 +84,10 @@ def _model_table(figures: Figures) -> str:
     model, baselines = figures["model"], figures["baselines"]
     return f"""## Held-out loss
 
-Nats a token on {figures["corpus"]["n_held_out_tokens"]:,} tokens of \
+Nats a token on {model["n_tokens_measured"]:,} tokens of \
 {figures["corpus"]["n_held_out_modules"]} modules that neither the model nor the tokenizer was \
-trained on. The n-grams are interpolated Kneser-Ney models of the same training tokens.
+trained on. The n-grams are interpolated Kneser-Ney models of the same training tokens, measured \
+on the same held-out ones.
 
 | | nats a token |
 |---|---|
@@ -153,14 +154,14 @@ def _limits(_: Figures) -> str:
   comments, and code since this Python version not at all.
 - It was made to be looked into, not to write code: what it continues looks like Python and does
   nothing sensible. It can repeat short passages of the library, names of authors included.
-- More than half of the library is its own test suite, and so are the units: expect latents for
-  `self.assertEqual` and its kin.
+- More than half of the library is its own test suite, so many units are about tests: expect
+  latents for `self.assertEqual` and its kin.
 - A top-k dictionary is sparse at every position, whether or not the activation is simple there."""
 
 
 def _retraining(figures: Figures) -> str:
-    seconds = figures["seconds"]
-    minutes = ", ".join(f"{name} {value / 60:.1f} min" for name, value in seconds.items())
+    longest_first = sorted(figures["seconds"].items(), key=lambda step: -step[1])
+    minutes = ", ".join(f"{name} {value / 60:.1f} min" for name, value in longest_first)
     return f"""## Training it again
 
     python -m demo.train
@@ -168,7 +169,7 @@ def _retraining(figures: Figures) -> str:
 from the repository's root; `--only tokenizer`, `model`, `dictionaries` or `measure` runs one \
 step, `--quick` a twentieth of the training. Seed {SEED}, \
 {figures["model"]["n_tokens_seen"]:,} tokens for the model, \
-{DICTIONARIES[0].n_samples:,} activations for each dictionary. It took {minutes} on \
+{DICTIONARIES[0].n_samples:,} activations for each dictionary. The steps took ({minutes}) on \
 {figures["hardware"]}, torch {figures["torch"]}, SAELens {figures["sae_lens"]}, while other work \
 ran on the same machine. The same seed gives the same run on the same hardware, thread count and \
 versions; elsewhere rounding makes the weights differ and the figures nearly equal.
