@@ -28,7 +28,7 @@ def database_url() -> str:
     raw = settings.database_url or embedded.start(settings.data_dir)
     try:
         url = make_url(raw)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise DatabaseUnavailable(
             "UNITSCOPE_DATABASE_URL is not an address: wanted "
             "postgresql://user:password@host:port/name."
@@ -49,10 +49,17 @@ def get_engine() -> Engine:
 
 def make_engine(url: str) -> Engine:
     """An engine on `url`, checked to reach a server that is new enough."""
-    engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+    engine = create_engine(
+        url,
+        connect_args={"client_encoding": "utf8"},  # else a server's SQL_ASCII gives bytes for text
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=10,
+    )
     try:
         with engine.connect() as connection:
             version = int((connection.dialect.server_version_info or (0,))[0])
+            encoding = connection.scalar(text("SHOW server_encoding"))
     except OperationalError as error:
         where = make_url(url).set(drivername="postgresql").render_as_string(hide_password=True)
         reason = next(iter(str(error.orig).splitlines()), "no reason given")
@@ -64,6 +71,13 @@ def make_engine(url: str) -> Engine:
         raise DatabaseUnavailable(
             f"The server is PostgreSQL {version}; version {MINIMUM_SERVER_VERSION} or newer is "
             "needed."
+        )
+    if encoding != "UTF8":
+        engine.dispose()
+        raise DatabaseUnavailable(
+            f"The database {make_url(url).database!r} is encoded in {encoding}, which cannot hold "
+            "every text. Make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and "
+            "name that in UNITSCOPE_DATABASE_URL."
         )
     return engine
 

@@ -4,12 +4,16 @@
 that only `index` pays for it (docs/decisions/0007-one-command.md).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from sqlalchemy import func, select
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app import db
-from app.errors import InvalidInput
+from app.errors import DatabaseUnavailable, InvalidInput
 from app.models import CompletedIndex, Corpus, LanguageModel, ScanSource, Source
 
 
@@ -31,11 +35,24 @@ def index(options: dict[str, Any], fingerprint: str | None) -> str:
         request = IndexRequest(**options)
     except ValidationError as error:
         raise InvalidInput(_say(error.errors(include_url=False))) from error
-    with TerminalProgress() as progress:
+    with TerminalProgress() as progress, _database_explained():
         result = run_index(request, engine, progress)
     if fingerprint is not None:
         remember(fingerprint, result.model_slug, result.corpus_slug)
     return str(result.model_slug)
+
+
+@contextmanager
+def _database_explained() -> Iterator[None]:
+    """Says in a line that the database went away, and what that means for the work."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, psycopg.OperationalError) as error:
+        reason = next(iter(str(getattr(error, "orig", error)).splitlines()), "no reason given")
+        raise DatabaseUnavailable(
+            f"The database stopped answering ({reason}). Nothing half-made is kept; when it "
+            "answers again, run the same command again."
+        ) from error
 
 
 def remember(fingerprint: str, model_slug: str, corpus_slug: str) -> None:

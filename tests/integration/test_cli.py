@@ -80,6 +80,7 @@ def test_a_setting_that_will_not_do_is_named() -> None:
     [
         ("mysql://localhost/x", "only PostgreSQL"),
         ("not an address", "is not an address"),
+        ("postgresql://127.0.0.1:port/x", "is not an address"),
         ("postgresql://me:secret@127.0.0.1:1/x", "No PostgreSQL answers"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from app import db
-from app.errors import SchemaMismatch
+from app.errors import DatabaseUnavailable, SchemaMismatch
 from tests.databases import Cluster
 
 pytestmark = pytest.mark.both_servers
@@ -37,3 +37,17 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(engine: Engine)
 def test_upgrading_twice_changes_nothing(engine: Engine) -> None:
     db.upgrade(engine)
     db.check_schema(engine)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_text_is_refused(engine: Engine, encoding: str) -> None:
+    name = f"{engine.url.database}_narrow"
+    how = f"ENCODING '{encoding}' LOCALE 'C' LOCALE_PROVIDER libc TEMPLATE template0"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}" {how}'))
+        try:
+            url = engine.url.set(database=name).render_as_string(hide_password=False)
+            with pytest.raises(DatabaseUnavailable, match=f"is encoded in {encoding}"):
+                db.make_engine(url)
+        finally:
+            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
