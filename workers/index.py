@@ -17,6 +17,7 @@ from app import db
 from app.config import get_settings
 from app.errors import AppError, InvalidInput
 from app.models import Corpus
+from app.slugs import is_slug, slugify
 from workers import ledger
 from workers.atlas import AtlasBuilder
 from workers.finish import finish_source
@@ -115,6 +116,7 @@ class _Job:
             trust_remote_code=request.trust_remote_code,
         )
         _check_context(request, model)
+        model.has_bos(request.bos)
         sources = _load_sources(request, model)
         with db.session(engine) as session:
             found = models.find_model(session, model)
@@ -250,6 +252,12 @@ def _check_counts(request: IndexRequest) -> None:
             f"{len(request.sae_names)} --sae-name for {len(request.saes)} --sae: each name goes "
             "with the SAE in the same place."
         )
+    if request.corpus_name is not None and not is_slug(request.corpus_name):
+        near = slugify(request.corpus_name, fallback="my-texts")
+        raise InvalidInput(
+            f"--corpus-name {request.corpus_name!r} cannot be part of an address: wanted small "
+            f"letters, digits, dots, dashes and underscores, for example {near!r}."
+        )
     if request.neurons == "none" and not request.saes:
         raise InvalidInput("--neurons none and no --sae: there is nothing to scan. Name an SAE.")
 
@@ -276,4 +284,6 @@ def _load_sources(request: IndexRequest, model: LoadedModel) -> list[UnitSource]
                 f"Two sources would be called {sources[-1].slug!r}. Pass a --sae-name for each "
                 "--sae, in the same order."
             )
+    if not sources:
+        raise InvalidInput(f"{model.name} has no layers, so no neurons to scan. Name an SAE.")
     return sources

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from app import partitions
 from app.db import session as open_session
+from app.errors import InvalidInput
 from app.models import Corpus
 from app.slugs import slugify
 from workers.sinks.copying import copy_rows, storable, storing
@@ -92,6 +93,11 @@ def store_corpus(
             ledger,
             settings,
         )
+        if writer.n_windows == 0:
+            raise InvalidInput(
+                f"The corpus {spec!r} has no tokens: the tokenizer of {model.name} leaves nothing "
+                "of its text."
+            )
         known = _lock_and_find(session, writer.digest.hexdigest())
         if known is None:
             row = writer.corpus(tokenizer_id, settings)

@@ -209,7 +209,13 @@ def _checked(value: Any, where: str, text_field: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "object", list: "list", bool: "true or false", type(None): "null"}
+    names = {
+        dict: "object",
+        list: "list",
+        bool: "true or false",
+        type(None): "null",
+        bytes: "run of bytes",
+    }
     return names.get(type(value), "number" if isinstance(value, (int, float)) else "text")
 
 

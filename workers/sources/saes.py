@@ -82,6 +82,7 @@ def sae_source(spec: str, model: LoadedModel, slug: str | None = None) -> SaeSou
     sae.turn_off_forward_pass_hook_z_reshaping()  # our activations come with heads side by side
     read_at, written_at = _hook_points(sae, spec)
     _check_fit(sae, spec, model, read_at, written_at)
+    _check_finite(sae, spec)
     return SaeSource(
         slug=chosen,
         kind="sae_latent" if read_at == written_at else "transcoder_latent",
@@ -207,6 +208,15 @@ def _check_fit(sae: Any, spec: str, model: LoadedModel, read_at: str, written_at
             f"The SAE {spec} writes {d_out} dimensions at {written_at}, which are not added to "
             f"the residual stream of {model.d_model}; such a place is not supported."
         )
+
+
+def _check_finite(sae: Any, spec: str) -> None:
+    for name, tensor in sae.state_dict().items():
+        if not bool(tensor.isfinite().all()):
+            raise InvalidInput(
+                f"The SAE {spec} cannot be used: {name} holds a NaN or an infinity. Take another "
+                "checkpoint of it."
+            )
 
 
 def _wants_centring(sae: Any, read_at: str) -> bool:

@@ -401,6 +401,7 @@ def test_nan_in_the_weights_names_source_and_window(
         ({"sae_names": ["a"]}, "1 --sae-name for 0 --sae"),
         ({"name": "Not A Slug"}, "--name 'Not A Slug'"),
         ({"name": "api"}, "--name 'api'"),
+        ({"corpus_name": "My <Texts>"}, "--corpus-name 'My <Texts>' .* for example 'my-texts'"),
         ({"neurons": "0-3"}, "there is no layer 3"),
         ({"bos": "yes", "corpus": "/nowhere"}, "nowhere"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from app.errors import AppError, InvalidInput, NotFound
 from workers.sources.language_models import LoadedModel
@@ -220,6 +221,17 @@ def test_weights_of_another_size_than_the_configuration_make_no_sae(
     config = json.loads((directory / "cfg.json").read_text()) | {"d_sae": 41}
     (directory / "cfg.json").write_text(json.dumps(config))
     fails_with(directory, model, "cannot be loaded")
+
+
+@pytest.mark.parametrize("name", ["W_enc", "b_dec"])
+def test_weights_that_are_no_numbers_are_refused(
+    model: LoadedModel, directory: Path, name: str
+) -> None:
+    save_sae(directory)
+    weights = load_file(directory / "sae_weights.safetensors")
+    weights[name].view(-1)[3] = torch.inf
+    save_file(weights, directory / "sae_weights.safetensors")
+    fails_with(directory, model, f"{name} holds a NaN or an infinity")
 
 
 @pytest.mark.parametrize(

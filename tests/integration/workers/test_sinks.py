@@ -155,6 +155,16 @@ def test_a_taken_name_gets_a_number_and_a_note(store: Callable[..., StoredCorpus
     )
 
 
+def test_a_corpus_of_which_the_tokenizer_leaves_nothing_is_refused(
+    store: Callable[..., StoredCorpus], engine: Engine, tables: Callable[[], set[str]]
+) -> None:
+    before = tables()
+    with pytest.raises(InvalidInput, match="My Texts' has no tokens"):
+        store([Document("a.txt", "")])
+    assert rows(engine, Corpus) == []
+    assert tables() == before
+
+
 def test_a_token_budget_ends_the_corpus_exactly_and_reads_no_further(
     engine: Engine, store: Callable[..., StoredCorpus]
 ) -> None:

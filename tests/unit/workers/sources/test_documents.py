@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -192,9 +193,14 @@ def test_a_parquet_file_without_the_column_names_those_it_has(tmp_path: Path) ->
         read(path)
 
 
-def test_a_parquet_value_that_is_no_text_names_its_row(tmp_path: Path) -> None:
-    path = write_parquet(tmp_path / "x.parquet", text=["a", None])
-    with pytest.raises(InvalidInput, match="row 2: the field 'text' is a null"):
+@pytest.mark.parametrize(
+    ("values", "kind"), [(["a", None], "row 2: .* null"), ([b"a"], "row 1: .* run of bytes")]
+)
+def test_a_parquet_value_that_is_no_text_names_its_row(
+    tmp_path: Path, values: list[Any], kind: str
+) -> None:
+    path = write_parquet(tmp_path / "x.parquet", text=values)
+    with pytest.raises(InvalidInput, match=f"{kind}, not a text"):
         read(path)
 
 
