@@ -17,8 +17,9 @@ from workers.index import IndexRequest, run_index
 from workers.progress import Silent
 
 # Stops for good at the first thing done in the stage that it is given, and says so.
+# (A shell that starts tests in the background has SIGINT ignored, and children inherit that.)
 SCRIPT = """
-import json, sys, time
+import json, signal, sys, time
 from app import db
 from workers.index import IndexRequest, run_index
 from workers.progress import Silent
@@ -32,6 +33,7 @@ class Halting(Silent):
             print("there", flush=True)
             time.sleep(600)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 run_index(IndexRequest(**json.loads(sys.argv[1])), db.make_engine(db.database_url()), Halting())
 """
 
