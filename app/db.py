@@ -33,7 +33,7 @@ def database_url() -> str:
             "UNITSCOPE_DATABASE_URL is not an address: wanted "
             "postgresql://user:password@host:port/name."
         ) from error
-    if url.get_backend_name() != "postgresql":
+    if url.get_backend_name() not in ("postgresql", "postgres"):  # hosts hand out both
         raise DatabaseUnavailable(
             f"UNITSCOPE_DATABASE_URL names {url.get_backend_name()!r}; only PostgreSQL "
             f"{MINIMUM_SERVER_VERSION} or newer is supported (postgresql://…)."

@@ -82,6 +82,7 @@ def test_a_setting_that_will_not_do_is_named() -> None:
         ("not an address", "is not an address"),
         ("postgresql://127.0.0.1:port/x", "is not an address"),
         ("postgresql://me:secret@127.0.0.1:1/x", "No PostgreSQL answers"),
+        ("postgres://me:secret@127.0.0.1:1/x", "No PostgreSQL answers"),
     ],
 )
 def test_a_database_that_will_not_do_is_named_without_its_password(address: str, said: str) -> None:
