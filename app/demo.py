@@ -72,7 +72,8 @@ def _fingerprint() -> str:
     interpreter, names, sizes and times of change must do.
     """
     digest = hashlib.blake2b(digest_size=20)
-    for part in (version("unitscope"), sys.version, *_arguments(), *_corpus_files()):
+    asked = [argument.removeprefix(str(ROOT)) for argument in _arguments()]
+    for part in (version("unitscope"), sys.version, *asked, *_corpus_files()):
         digest.update(part.encode(errors="surrogateescape") + b"\0")
     for path in (*sorted(MODEL.rglob("*")), *sorted(DICTIONARIES.rglob("*"))):
         if path.is_file():

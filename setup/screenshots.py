@@ -40,7 +40,7 @@ def photograph(browser: Browser, url: str, unit: str) -> None:
 
 
 def main() -> None:
-    unit = sys.argv[1] if len(sys.argv) > 1 else "res-2/7"
+    unit = sys.argv[1] if len(sys.argv) > 1 else "transcoder-2/984"
     chromium = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if chromium is None:
         sys.exit("No Chromium is installed: run `make setup-test`.")
