@@ -34,9 +34,7 @@ from workers.sources.documents import read_documents
 from workers.sources.language_models import LoadedModel, load_model
 from workers.sources.stored_windows import WindowSizes, read_batches, read_sizes
 from workers.sources.unit_sources import UnitSource, neuron_source, parse_layers, sae_source
-from workers.sources.windows import WindowSettings
-
-MAX_CONTEXT = 32767  # positions are stored in 16 bits
+from workers.sources.windows import MAX_CONTEXT, WindowSettings
 
 
 class IndexRequest(BaseModel):
