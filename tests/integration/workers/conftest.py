@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from app import db
 from tests.tiny_models import make_model
+from workers.sinks.tokenizers import store_tokenizer
 from workers.sources.language_models import LoadedModel, load_model
 from workers.sources.quiet import quiet
 
@@ -31,6 +33,19 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 def load_tiny(model_directory: Callable[[str], Path]) -> LoadTiny:
     """A loaded model of some type, on the CPU in float32."""
     return cache(lambda kind: load_model(str(model_directory(kind)), device="cpu"))
+
+
+@pytest.fixture
+def model(load_tiny: LoadTiny) -> LoadedModel:
+    """A tiny GPT-2."""
+    return load_tiny("gpt2")
+
+
+@pytest.fixture
+def tokenizer_id(engine: Engine, model: LoadedModel) -> int:
+    """Its tokenizer, stored."""
+    with db.session(engine) as session:
+        return store_tokenizer(session, model)
 
 
 @pytest.fixture

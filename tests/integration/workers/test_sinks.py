@@ -22,7 +22,6 @@ from workers.sources.documents import Document
 from workers.sources.language_models import LoadedModel
 from workers.sources.windows import WindowSettings, cut_windows
 
-LoadTiny = Callable[[str], LoadedModel]
 SETTINGS = WindowSettings(context=8, has_bos=True, is_packed=False, n_tokens=None)
 DOCUMENTS = [
     Document("a.txt", "the quick brown fox jumps over the lazy dog, again and again"),
@@ -30,17 +29,6 @@ DOCUMENTS = [
     Document("nul\0 and \udce9.txt", "NUL \0, </script>, \u202ertl\u202c, 👩‍👩‍👧, e\u0301, 東京"),
     Document("twice.txt", "the quick brown fox jumps over the lazy dog, again and again"),
 ]
-
-
-@pytest.fixture
-def model(load_tiny: LoadTiny) -> LoadedModel:
-    return load_tiny("gpt2")
-
-
-@pytest.fixture
-def tokenizer_id(engine: Engine, model: LoadedModel) -> int:
-    with db.session(engine) as session:
-        return store_tokenizer(session, model)
 
 
 @pytest.fixture

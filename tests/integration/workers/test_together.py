@@ -14,23 +14,10 @@ from app.errors import Conflict, InvalidInput
 from app.models import Corpus, LanguageModel, Scan, Source
 from workers import ledger
 from workers.sinks import models
-from workers.sinks.tokenizers import store_tokenizer
 from workers.sources.language_models import LoadedModel
 from workers.sources.unit_sources import NeuronSource, neuron_source
 
-LoadTiny = Callable[[str], LoadedModel]
 SETTINGS = ledger.ScanSettings(top_k=1, atlas_tokens=1, seed=0, dtype="float32")
-
-
-@pytest.fixture
-def model(load_tiny: LoadTiny) -> LoadedModel:
-    return load_tiny("gpt2")
-
-
-@pytest.fixture
-def tokenizer_id(engine: Engine, model: LoadedModel) -> int:
-    with db.session(engine) as session:
-        return store_tokenizer(session, model)
 
 
 @pytest.fixture

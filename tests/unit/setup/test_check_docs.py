@@ -50,7 +50,7 @@ def test_hosts_and_paths_of_a_machine_are_found(tree: Path, text: str) -> None:
 
 def test_places_that_anybody_has_are_passed(tree: Path) -> None:
     add(
-        tree, "a.txt", "http://127.0.0.1:8000/demo http://www.w3.org/2000/svg /usr/bin/env ./work/x"
+        tree, "a.txt", "http://127.0.0.1:8000/demo http://www.w3.org/2000/svg /usr/bin/env ./home/x"
     )
     assert list(check_docs.named_places()) == []
 
