@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-SCAN_TABLES = ("unit_stats", "examples")
+SCAN_TABLES = ("unit_stats", "examples", "atlas_pieces")
 CORPUS_TABLES = ("documents", "windows")
 
 

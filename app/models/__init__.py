@@ -1,24 +1,32 @@
 """Tables, one file per group; no queries here."""
 
+from app.models.atlases import Atlas, AtlasPiece, Directions
 from app.models.base import Base
 from app.models.corpora import Corpus, Document, TokenWindow
+from app.models.jobs import Partial, Shard, Worker
 from app.models.language_models import LanguageModel, Token, Tokenizer
 from app.models.scans import CompletedIndex, Examples, Scan, ScanSource, UnitStats
 from app.models.sources import Source, Unit
 
 __all__ = [
+    "Atlas",
+    "AtlasPiece",
     "Base",
     "CompletedIndex",
     "Corpus",
+    "Directions",
     "Document",
     "Examples",
     "LanguageModel",
+    "Partial",
     "Scan",
     "ScanSource",
+    "Shard",
     "Source",
     "Token",
     "TokenWindow",
     "Tokenizer",
     "Unit",
     "UnitStats",
+    "Worker",
 ]

@@ -20,7 +20,14 @@ from app.models.base import Base
 
 
 class Scan(Base):
-    """One pass of one model over one corpus, for one set of sources."""
+    """One pass of one model over one corpus, for one set of sources: a job, as pages call it.
+
+    status      queued | running | complete | failed | cancelled; an unfinished one keeps its shards
+    n_tokens    counted positions to scan; n_tokens_done of them when it was complete
+    request     what a worker needs to load the model and the sources (workers.ledger writes it)
+    atlas_windows  int32, ascending: the sampled windows; scans of one corpus with equal ones hold
+                atlases that can be compared position by position
+    """
 
     __tablename__ = "scans"
 
@@ -29,13 +36,18 @@ class Scan(Base):
         ForeignKey("language_models.id", ondelete="CASCADE")
     )
     corpus_id: Mapped[int] = mapped_column(ForeignKey("corpora.id", ondelete="CASCADE"))
-    status: Mapped[str]  # running | complete | failed
+    status: Mapped[str]
+    priority: Mapped[int] = mapped_column(server_default="0")
     settings_hash: Mapped[str]
     settings: Mapped[dict[str, Any]] = mapped_column(JSONB)  # top_k, seed, atlas_tokens, dtype…
+    n_tokens: Mapped[int] = mapped_column(BigInteger, server_default="0")
     n_tokens_done: Mapped[int] = mapped_column(BigInteger)
+    request: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    atlas_windows: Mapped[bytes | None] = mapped_column(LargeBinary)
     error: Mapped[str | None]
     software_version: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    started_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
@@ -94,7 +106,9 @@ class UnitStats(Base):
                             (relative to n_atlas_positions) and in no bin
     interval_*  atlas: bands in ascending order, together covering every atlas position once;
                 [low, high) but for the last, which is closed; counts of positions and mass
-                (sum of |activation|) in each
+                (sum of |activation|) in each. interval_*_errors: standard errors of each band's
+                share of positions and of mass as estimates for the corpus, by documents; empty
+                where the atlas has one document, or all of the corpus (then there is none)
     token_*     atlas: the tokens with most of the unit's positive activation, descending:
                 their sum, count of active positions, and count of positions
     """
@@ -127,6 +141,8 @@ class UnitStats(Base):
     interval_edges: Mapped[list[float]] = mapped_column(ARRAY(REAL))
     interval_counts: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     interval_mass: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    interval_share_errors: Mapped[list[float]] = mapped_column(ARRAY(REAL), server_default="{}")
+    interval_mass_errors: Mapped[list[float]] = mapped_column(ARRAY(REAL), server_default="{}")
     token_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     token_sums: Mapped[list[float]] = mapped_column(ARRAY(REAL))
     token_n_active: Mapped[list[int]] = mapped_column(ARRAY(Integer))
@@ -137,10 +153,11 @@ class UnitStats(Base):
 class Examples(Base):
     """All examples of one kind of one unit, packed in one row, best first.
 
-    kind        `top`, `bottom`, `interval` or `random`
+    kind        `top`, `bottom`, `interval`, `random` or `active` (a uniform sample of all
+                windows where a rare latent is active, kept where the atlas has few of them)
     windows     window indices; every array has one entry an example
-    positions   the position that the example is about: of the maximum (top), of the minimum
-                (bottom), or the sampled one (interval, random)
+    positions   the position that the example is about: of the maximum (top, random, active), of
+                the minimum (bottom), or the sampled one (interval)
     max_positions  where the greatest counted activation (`highs`) is
     lows, highs exact least and greatest activation of the window's counted positions: the
                 `codec.Scale` of its levels
