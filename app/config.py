@@ -25,6 +25,13 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(platformdirs.user_data_dir("unitscope")),
         description="Where the embedded database and temporary files live.",
     )
+    cache_gb: float = Field(
+        20,
+        gt=0,
+        allow_inf_nan=False,
+        description="Gigabytes that local copies of atlases may take in the data directory; those "
+        "used least recently go first.",
+    )
     host: str = Field("127.0.0.1", description="Address that `unitscope serve` listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port that `unitscope serve` listens on.")
 

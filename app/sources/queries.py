@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, exists, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from app import cursors, slugs, urls
 from app.cursors import DEFAULT_LIMIT, Page
@@ -13,6 +13,8 @@ from app.language_models.queries import find_model, unknown
 from app.models import Corpus, LanguageModel, Scan, ScanSource, Source
 from app.sources.schemas import SourceDetail, SourceScan
 
+# What of a scan only its workers and the comparison of atlases read; it may be long.
+WITHOUT_BLOBS = (defer(Scan.atlas_windows), defer(Scan.request))
 LARGEST_FIRST = (Corpus.n_tokens.desc(), Corpus.slug)
 
 
@@ -94,6 +96,7 @@ def find_source(session: Session, model: str, source: str) -> FoundSource:
             .join(Scan, Scan.id == ScanSource.scan_id)
             .join(Corpus, Corpus.id == ScanSource.corpus_id)
             .where(LanguageModel.slug == model, Source.slug == source)
+            .options(*WITHOUT_BLOBS)
             .order_by(*LARGEST_FIRST)
         )
         if rows := session.execute(query).all():
@@ -137,6 +140,7 @@ def current_scans(session: Session, source_ids: Sequence[int]) -> dict[int, list
         .join(ScanSource, ScanSource.scan_id == Scan.id)
         .join(Corpus, Corpus.id == ScanSource.corpus_id)
         .where(ScanSource.source_id.in_(source_ids), ScanSource.is_current)
+        .options(*WITHOUT_BLOBS)
         .order_by(*LARGEST_FIRST)
     )
     scans: dict[int, list[CurrentScan]] = {source_id: [] for source_id in source_ids}

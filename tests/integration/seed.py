@@ -6,22 +6,21 @@ cut into byte tokens, right-to-left text, invisible and bidirectional controls. 
 random but for a few units, and every figure stored is computed from them by plain NumPy, so that
 tests can hold what is shown against `Seeded.activations`.
 
+The windows of `tiny-b` are sampled, every other one; the atlas of `tiny-a` is all of a corpus.
+
 Units of every source: 3 is dead (never above zero, and for latents exactly zero), 4 has no
 examples though it is alive, 5 fires only on the emoji, 1 on every position, 0 only on `</script>`.
 """
 
 import re
-import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from app import codec, partitions
+from app import partitions
 from app.models import (
     Corpus,
     Document,
@@ -36,10 +35,13 @@ from app.models import (
     Unit,
     UnitStats,
 )
+from tests.integration.seed_atlas import store_atlas, store_directions
+from tests.integration.seed_figures import N_RANDOM, N_TOP, edges_of, examples, figures
+
+__all__ = ["N_RANDOM", "N_TOP"]
 
 CONTEXT = 24
 BOS, BOS_TEXT = 0, "<|endoftext|>"
-N_TOP, N_RANDOM = 8, 4
 DEAD, WITHOUT_EXAMPLES, ON_EMOJI, ALWAYS, ON_SCRIPT = 3, 4, 5, 1, 0
 SCRIPT = "</script>"
 HOSTILE = [
@@ -108,15 +110,26 @@ class TinyCorpus:
         """Token ids of all counted positions, in order."""
         return np.concatenate([np.array(window.token_ids[1:]) for window in self.windows])
 
+    def is_in(self, windows: list[int]) -> np.ndarray:
+        """For each counted position, whether its window is one of `windows`."""
+        lengths = [len(window.token_ids) - 1 for window in self.windows]
+        return np.isin(np.repeat(np.arange(len(lengths)), lengths), windows)
+
 
 @dataclass
 class Seeded:
-    """What was stored: `activations[model, source, corpus]` is (counted positions, units)."""
+    """What was stored: `activations[model, source, corpus]` is (counted positions, units).
+
+    atlases     by (model, source, corpus): what the stored atlas says, (sampled positions, units)
+    directions  by (model, source): float16 (units, d_model)
+    """
 
     tokenizer: TinyTokenizer
     corpora: dict[str, TinyCorpus]
     activations: dict[tuple[str, str, str], np.ndarray]
     sources: dict[str, list[str]]
+    atlases: dict[tuple[str, str, str], np.ndarray] = field(default_factory=dict)
+    directions: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
 
 def seed(engine: Engine, seed: int = 0) -> Seeded:
@@ -234,11 +247,19 @@ def _store_model(
     session.flush()
     rows = [_store_source(session, seeded, rng, model, name) for name in seeded.sources[slug]]
     for name in over:
-        scan = _scan(session, model, seeded.corpora[name])
+        corpus = seeded.corpora[name]
+        sampled = list(range(0, len(corpus.windows), 2 if slug == "tiny-b" else 1))
+        scan = _scan(session, model, corpus, sampled)
         for source in rows:
-            values = _activations(rng, source, seeded.corpora[name], seeded.tokenizer)
+            values = _activations(rng, source, corpus, seeded.tokenizer)
             seeded.activations[slug, source.slug, name] = values
-            _store_results(session, scan, source, seeded.corpora[name], values, rng)
+            is_sampled = corpus.is_in(sampled)
+            atlas = store_atlas(session, scan, source, values[is_sampled])
+            seeded.atlases[slug, source.slug, name] = atlas
+            _store_results(session, scan, source, corpus, values, is_sampled, rng)
+    for source in rows:
+        vectors = store_directions(session, source, model.d_model, rng)
+        seeded.directions[slug, source.slug] = vectors
 
 
 def _store_source(
@@ -276,14 +297,16 @@ def _store_source(
     return source
 
 
-def _scan(session: Session, model: LanguageModel, corpus: TinyCorpus) -> Scan:
+def _scan(session: Session, model: LanguageModel, corpus: TinyCorpus, sampled: list[int]) -> Scan:
     scan = Scan(
         language_model_id=model.id,
         corpus_id=corpus.id,
         status="complete",
         settings_hash="settings",
         settings={"top_k": N_TOP, "seed": 0},
+        n_tokens=len(corpus.counted_ids),
         n_tokens_done=len(corpus.counted_ids),
+        atlas_windows=np.array(sampled, "<i4").tobytes(),
         software_version="0.1.0",
         finished_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     )
@@ -316,6 +339,7 @@ def _store_results(
     source: Source,
     corpus: TinyCorpus,
     values: np.ndarray,
+    is_sampled: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
     densities = (values > 0).mean(0)
@@ -327,107 +351,18 @@ def _store_results(
             corpus_id=corpus.id,
             is_current=True,
             n_alive=int((densities > 0).sum()),
-            n_atlas_positions=len(values),
+            n_atlas_positions=int(is_sampled.sum()),
             density_histogram=np.bincount(np.minimum(bins, 31), minlength=32).tolist(),
         )
     )
     for index in range(source.n_units):
         key = {"scan_id": scan.id, "source_id": source.id, "index": index}
-        edges = _edges(values[:, index])
-        session.add(UnitStats(**key, **_figures(values[:, index], edges, corpus.counted_ids)))
+        x = values[:, index]
+        session.add(UnitStats(**key, **figures(x, corpus.counted_ids, is_sampled)))
         if index not in (DEAD, WITHOUT_EXAMPLES):
-            for kind in ("top", "bottom", "interval", "random"):
-                packed = _examples(kind, corpus, values[:, index], edges, rng)
+            is_rare = source.kind == "sae_latent" and index in (ON_SCRIPT, ON_EMOJI)
+            edges = edges_of(x[is_sampled])
+            for kind in ("top", "bottom", "interval", "random", *(["active"] * is_rare)):
+                packed = examples(kind, corpus.windows, x, edges, rng)
                 if packed is not None:
                     session.add(Examples(**key, kind=kind, **packed))
-
-
-def _edges(values: np.ndarray) -> np.ndarray:
-    """Bands: all positions <= 0, then the positive ones cut at quantiles."""
-    positive = values[values > 0]
-    cuts = np.quantile(positive, [0, 0.5, 0.95, 1]) if len(positive) else np.empty(0)
-    low = [values.min()] if (values <= 0).any() else []
-    if not len(cuts):
-        low = [values.min(), values.max()]
-    return np.unique(np.concatenate([low, cuts]).astype(np.float32))
-
-
-def _bands(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(len(edges) - 2, 0))
-
-
-def _figures(values: np.ndarray, edges: np.ndarray, ids: np.ndarray) -> dict[str, Any]:
-    exact = values.astype(np.float64)
-    edges = edges if len(edges) > 1 else np.array([edges[0], edges[0]])
-    bands = _bands(values, edges)
-    n_bands = len(edges) - 1
-    nonzero = values[values != 0]
-    bins = np.unique(np.concatenate([np.linspace(values.min(), values.max(), 9), [0]]))
-    bins = bins if len(bins) > 1 else np.array([0.0, 1.0])
-    positive = np.maximum(exact, 0)
-    sums = np.bincount(ids, weights=positive)
-    best = [i for i in np.argsort(-sums, kind="stable")[:10].tolist() if sums[i] > 0]
-    std = exact.std()
-    return {
-        "n_tokens": len(values),
-        "n_active": int((values > 0).sum()),
-        "density": float((values > 0).mean()),
-        "max": float(values.max()),
-        "min": float(values.min()),
-        "mean": float(exact.mean()),
-        "std": float(std),
-        "skewness": float(((exact - exact.mean()) ** 3).mean() / std**3) if std else None,
-        "kurtosis": float(((exact - exact.mean()) ** 4).mean() / std**4 - 3) if std else None,
-        "n_zero": int((values == 0).sum()),
-        "histogram_edges": bins.tolist(),
-        "histogram_counts": np.histogram(nonzero, bins)[0].tolist(),
-        "interval_edges": edges.tolist(),
-        "interval_counts": np.bincount(bands, minlength=n_bands).tolist(),
-        "interval_mass": np.bincount(bands, np.abs(exact), minlength=n_bands).tolist(),
-        "token_ids": best,
-        "token_sums": sums[best].tolist(),
-        "token_n_active": [int(((ids == i) & (values > 0)).sum()) for i in best],
-        "token_n": [int((ids == i).sum()) for i in best],
-        "atlas_sum": float(positive.sum()),
-    }
-
-
-def _examples(
-    kind: str, corpus: TinyCorpus, values: np.ndarray, edges: np.ndarray, rng: np.random.Generator
-) -> dict[str, Any] | None:
-    bounds = np.cumsum([0, *(len(window.token_ids) - 1 for window in corpus.windows)])
-    runs = [values[low:high] for low, high in pairwise(bounds)]
-    known = [i for i, window in enumerate(corpus.windows) if not window.is_duplicate]
-    if kind == "top":
-        known = [i for i in known if runs[i].max() > 0]
-        chosen = sorted((-runs[i].max(), i, int(runs[i].argmax())) for i in known)[:N_TOP]
-    elif kind == "bottom":
-        known = [i for i in known if runs[i].min() < 0]
-        chosen = sorted((runs[i].min(), i, int(runs[i].argmin())) for i in known)[:N_TOP]
-    else:
-        drawn = rng.choice(known, size=min(N_RANDOM, len(known)), replace=False).tolist()
-        chosen = [(0.0, i, int(runs[i].argmax())) for i in drawn]
-        chosen.sort(key=lambda each: -runs[each[1]][each[2]])
-    if not chosen:
-        return None
-    windows = [i for _, i, _ in chosen]
-    at = [pos for _, _, pos in chosen]
-    exact = [float(runs[i][pos]) for i, pos in zip(windows, at, strict=True)]
-    is_sampled = kind in ("interval", "random")
-    return {
-        "windows": windows,
-        "positions": [pos + 1 for pos in at],  # behind the BOS
-        "values": exact,
-        "max_positions": [int(runs[i].argmax()) + 1 for i in windows],
-        "lows": [float(runs[i].min()) for i in windows],
-        "highs": [float(runs[i].max()) for i in windows],
-        "intervals": _bands(np.array(exact, dtype=np.float32), edges).tolist()
-        if is_sampled
-        else [],
-        "levels": zlib.compress(b"".join(_levels(runs[i]) for i in windows)),
-    }
-
-
-def _levels(run: np.ndarray) -> bytes:
-    scale = codec.Scale(float(run.min()), float(run.max()))
-    return bytes([scale.zero]) + codec.encode(run, scale).tobytes()
