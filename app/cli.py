@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(database, name="db")
+jobs = typer.Typer(help="Indexing under way and done.")
+app.add_typer(jobs, name="jobs")
 
 Host = Annotated[
     str | None, typer.Option(help="Address to listen on (UNITSCOPE_HOST, else 127.0.0.1).")
@@ -29,6 +31,9 @@ Host = Annotated[
 Port = Annotated[
     int | None, typer.Option(min=0, max=65535, help="Port (UNITSCOPE_PORT, else 8000).")
 ]
+
+Job = Annotated[int, typer.Argument(help="The job's number.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
@@ -155,6 +160,43 @@ def index(
     options |= {"saes": options.pop("sae") or [], "sae_names": options.pop("sae_name") or []}
     model_slug = indexing.index(options, fingerprint)
     print(f"{serving.place(None, None).url}/{model_slug}")
+
+
+@jobs.callback(invoke_without_command=True)
+def list_jobs(
+    context: typer.Context,
+    is_all: Annotated[bool, typer.Option("--all", help="All jobs, however old.")] = False,
+    is_json: AsJson = False,
+) -> None:
+    """Indexing under way and done: without a command, the unfinished jobs and the newest others."""
+    if context.invoked_subcommand is None:
+        from app.jobs import commands
+
+        commands.list_jobs(is_all=is_all, is_json=is_json)
+
+
+@jobs.command("show")
+def show_job(job: Job, is_json: AsJson = False) -> None:
+    """Show one job: how far it is, who works on it, what went wrong."""
+    from app.jobs import commands
+
+    commands.show(job, is_json=is_json)
+
+
+@jobs.command("cancel")
+def cancel_job(job: Job) -> None:
+    """End a job that is not complete, and drop what it left."""
+    from app.jobs import commands
+
+    commands.cancel(job)
+
+
+@jobs.command("retry")
+def retry_job(job: Job) -> None:
+    """Queue a failed job again; workers go on from what is stored."""
+    from app.jobs import commands
+
+    commands.retry(job)
 
 
 @database.command("upgrade")

@@ -15,6 +15,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from app import db, operations, pages, problems, urls
 from app.corpora import api as corpora_api
 from app.http import Conditional
+from app.jobs import api as jobs_api
 from app.language_models import api as language_models_api
 from app.metrics import Measured, Metrics
 from app.parameters import only_known
@@ -77,7 +78,7 @@ class _Static(StaticFiles):
 def _api() -> APIRouter:
     """Version 1 of the REST interface."""
     api = APIRouter(dependencies=[Depends(only_known)], responses=problems.RESPONSES)
-    for module in (language_models_api, search_api, sources_api, units_api, corpora_api):
+    for module in (language_models_api, search_api, sources_api, units_api, corpora_api, jobs_api):
         api.include_router(module.router)
     return api
 

@@ -25,6 +25,7 @@ from app.numbers import (
     format_short_count,
     format_tick,
 )
+from app.times import format_about, format_duration, format_moment
 from app.units.cells import segments
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -52,6 +53,9 @@ def make_environment() -> Environment:
         short_count=format_short_count,
         share=format_share,
         tick=format_tick,
+        duration=format_duration,
+        about=format_about,
+        moment=format_moment,
         segments=segments,
         plain_json=_plain_json,
     )

@@ -68,6 +68,11 @@ def unit(
     return _with_query(_path(model, source, index), query)
 
 
+def similar(model: str, source: str, index: int, *, corpus: str | None = None) -> str:
+    """The units most like one."""
+    return _with_query(_path(model, source, index, "similar"), {"corpus": corpus})
+
+
 def random_unit(model: str, source: str) -> str:
     return _path(model, source, "random")
 
@@ -81,8 +86,8 @@ def search(**query: QueryValue) -> str:
     return _with_query("/search", query)
 
 
-def jobs() -> str:
-    return "/jobs"
+def jobs(*, cursor: str | None = None) -> str:
+    return _with_query("/jobs", {"cursor": cursor})
 
 
 def job(job_id: int) -> str:
@@ -132,6 +137,13 @@ def api_unit_tokens(model: str, source: str, index: int, *, corpus: str | None =
     return _with_query(f"{api_unit(model, source, index)}/tokens", {"corpus": corpus})
 
 
+def api_similar(
+    model: str, source: str, index: int, *, by: str | None = None, corpus: str | None = None
+) -> str:
+    path = f"{api_unit(model, source, index)}/similar"
+    return _with_query(path, {"by": by, "corpus": corpus})
+
+
 def api_search(model: str, **query: QueryValue) -> str:
     return _with_query(f"{api_model(model)}/search", query)
 
@@ -146,3 +158,11 @@ def api_corpus(corpus: str) -> str:
 
 def api_windows(corpus: str, **query: QueryValue) -> str:
     return _with_query(f"{api_corpus(corpus)}/windows", query)
+
+
+def api_jobs(**query: QueryValue) -> str:
+    return _with_query(f"{API}/jobs", query)
+
+
+def api_job(job_id: int) -> str:
+    return api_jobs() + _path(job_id)
