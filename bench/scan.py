@@ -90,12 +90,16 @@ def measure(
     atlas = AtlasBuilder(0, sample_windows(n_counted, ATLAS_TOKENS, 0))
     found = Timings()
     with tempfile.TemporaryDirectory() as scratch:
-        settings = {"top_k": top_k, "context": context, "atlas": atlas, "scratch": Path(scratch)}
-        with open_scanner(model, sources, **settings) as warm:  # type: ignore[arg-type]
+        given = (model, sources)
+        settings = {"top_k": top_k, "context": context, "scratch": Path(scratch)}
+        with open_scanner(*given, **settings) as warm, warm.collecting(atlas):  # type: ignore[arg-type]
             warm.run(batches[:1])
         atlas = AtlasBuilder(0, atlas.sampled)
-        settings["atlas"] = atlas
-        with open_scanner(model, sources, **settings) as scanner, staged(found):  # type: ignore[arg-type]
+        with (
+            open_scanner(*given, **settings) as scanner,  # type: ignore[arg-type]
+            scanner.collecting(atlas),
+            staged(found),
+        ):
             _take_turns(model, scanner, layers, batches, found)
             found.finish = _seconds(lambda: _finish(scanner, len(n_counted), context))
     return found
@@ -152,6 +156,7 @@ def _take_turns(
 
 
 def _finish(scanner: Scanner, n_windows: int, context: int) -> None:
+    assert scanner.atlas is not None
     layout = scanner.atlas.layout()
     lengths = np.full(n_windows, context, dtype=np.int32)
     for part in scanner.sources:

@@ -108,6 +108,7 @@ class _Block:
 
     def records(self) -> list[UnitRecord]:
         """The block's records."""
+        assert self.part.spool is not None, "the atlas is not being collected"
         x = self.part.spool.read(self.first, self.last)
         ordered = np.sort(x, axis=1)
         histograms = [atlas.histogram(row) for row in ordered]

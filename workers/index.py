@@ -24,7 +24,7 @@ from workers.finish import finish_source
 from workers.kernels.sampling import sample_windows
 from workers.ledger import Reporter, ScanSettings
 from workers.progress import Progress
-from workers.scan import BATCH_TOKENS, Scanner, open_scanner
+from workers.scan import Scanner, open_scanner
 from workers.sinks import models
 from workers.sinks.copying import storing
 from workers.sinks.corpora import StoredCorpus, store_corpus
@@ -203,18 +203,19 @@ class _Job:
         sampled = sample_windows(sizes.n_counted, request.atlas_tokens, request.seed)
         atlas = AtlasBuilder(request.seed, sampled)
         n_units = sum(source.n_units for source in sources)
-        with open_scanner(
-            self.model,
-            sources,
-            top_k=request.top_k,
-            context=int(sizes.lengths.max()),
-            atlas=atlas,
-            scratch=get_settings().data_dir / "scratch",
-        ) as scanner:
+        with (
+            open_scanner(
+                self.model,
+                sources,
+                top_k=request.top_k,
+                context=int(sizes.lengths.max()),
+                scratch=get_settings().data_dir / "scratch",
+            ) as scanner,
+            scanner.collecting(atlas),
+        ):
             self.progress.start(f"Scanning {n_units:,} units", corpus.n_tokens, "tokens")
             reporter = Reporter(self.engine, scan_id, self.progress)
-            batch_tokens = BATCH_TOKENS[self.model.device.type]
-            scanner.run(read_batches(self.engine, corpus.id, batch_tokens), reporter)
+            scanner.run(read_batches(self.engine, corpus.id, scanner.batch_tokens), reporter)
             self.progress.finish()
             assert reporter.n_done == corpus.n_tokens, "the windows and the corpus's count disagree"
             self.progress.start(f"Storing {n_units:,} units", n_units, "units")
@@ -226,6 +227,7 @@ class _Job:
         self, scanner: Scanner, sizes: WindowSizes, scan_id: int, model_id: int, corpus: Corpus
     ) -> None:
         """Everything in one transaction, which also completes the scan."""
+        assert scanner.atlas is not None
         layout = scanner.atlas.layout()
         results = []
         with db.session(self.engine) as session:

@@ -53,44 +53,96 @@ class SourceScan:
     moments: Moments
     top: Extremes
     bottom: Extremes
-    spool: SourceSpool
+    spool: SourceSpool | None = None  # only while the atlas is collected
     buffer: Float32[np.ndarray, " size"] = field(
         default_factory=lambda: np.empty(0, dtype=np.float32)
     )
     lock: Lock = field(default_factory=Lock)
 
+    @property
+    def lists(self) -> dict[str, Extremes]:
+        """Its lists of windows, by the kind of example that they become."""
+        return {"top": self.top, "bottom": self.bottom}
+
 
 @dataclass(slots=True)
 class Scanner:
-    """A scan in progress; use `open_scanner`. One replica of the model for each thread."""
+    """A scan in progress; use `open_scanner`. One replica of the model for each thread.
+
+    One scanner serves all shards of a scan that a worker does: lists of extremes go on through
+    `run` after `run`; moments begin anew where the caller says (`begin_part`); the atlas is
+    collected only inside `collecting`.
+    """
 
     sources: list[SourceScan]
-    atlas: AtlasBuilder
+    context: int
+    scratch: Path
     threads: ThreadPoolExecutor
     replicas: SimpleQueue[LoadedModel]
     n_threads: int
+    batch_tokens: int
+    atlas: AtlasBuilder | None = None
+
+    def begin_part(self) -> None:
+        """Moments from nothing; lists of extremes as they are."""
+        for part in self.sources:
+            part.moments = moments.empty(part.source.n_units, part.moments.max.device)
+
+    @contextmanager
+    def collecting(self, atlas: AtlasBuilder) -> Iterator[None]:
+        """Inside, windows that `atlas` samples go to the sources' spools, gone afterwards."""
+        kinds = [(part.source.kind, part.source.n_units) for part in self.sources]
+        file, spools = open_spools(self.scratch, kinds, self.context * len(atlas.sampled))
+        self.atlas = atlas
+        for part, spool in zip(self.sources, spools, strict=True):
+            part.spool = spool
+        try:
+            yield
+        finally:
+            self.atlas = None
+            for part in self.sources:
+                part.spool = None
+            file.close()
 
     def run(
-        self, batches: Iterable[WindowBatch], report: Callable[[int], None] | None = None
-    ) -> None:
-        """Adds all batches; `report` is told how many positions each counted.
+        self,
+        batches: Iterable[WindowBatch],
+        report: Callable[[int], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> int:
+        """Adds batches, all of them or until `should_stop`; how many windows were added.
 
-        InvalidInput for a NaN or infinity names source and window.
+        Those are the first of the batches given, every one of them whole. `report` is told how
+        many positions each batch counted. InvalidInput for a NaN or infinity names source and
+        window; the scanner is of no use after that.
         """
-        waiting: deque[Future[int]] = deque()
-        tell = report or (lambda _: None)
+        waiting: deque[tuple[int, Future[int]]] = deque()
+        n_windows = 0
+
+        def take_one() -> int:
+            n, future = waiting.popleft()
+            n_counted = future.result()
+            if report is not None:
+                report(n_counted)
+            return n
+
         try:
             for batch in batches:
-                waiting.append(self.threads.submit(self._add, batch, self.atlas.take(batch)))
+                if should_stop is not None and should_stop():
+                    break
+                taken = self.atlas.take(batch) if self.atlas is not None else None
+                future = self.threads.submit(self._add, batch, taken)
+                waiting.append((len(batch.windows), future))
                 if len(waiting) > self.n_threads:
-                    tell(waiting.popleft().result())
+                    n_windows += take_one()
             while waiting:
-                tell(waiting.popleft().result())
+                n_windows += take_one()
         finally:
-            for future in waiting:
+            for _, future in waiting:
                 future.cancel()
+        return n_windows
 
-    def _add(self, batch: WindowBatch, taken: Taken) -> int:
+    def _add(self, batch: WindowBatch, taken: Taken | None) -> int:
         """Adds one batch, in a thread; the positions that it counted."""
         hook_points = list(dict.fromkeys(part.source.hook_point for part in self.sources))
         model = self.replicas.get()
@@ -108,7 +160,7 @@ class Scanner:
         part: SourceScan,
         x: Float[Tensor, "batch pos d"],
         batch: WindowBatch,
-        taken: Taken,
+        taken: Taken | None,
         model: LoadedModel,
     ) -> None:
         """Reads the source in slices of windows that bound the memory of wide ones."""
@@ -122,6 +174,8 @@ class Scanner:
                 bad = _update(part, units, batch, rows)
                 if bad >= 0:
                     raise _not_finite(part.source.slug, int(batch.windows[rows][bad]), model)
+                if taken is None or part.spool is None:
+                    continue
                 here, position = taken.between(first, first + each)
                 if len(here):
                     is_counted = batch.is_counted[rows]
@@ -171,34 +225,33 @@ def open_scanner(
     *,
     top_k: int,
     context: int,
-    atlas: AtlasBuilder,
     scratch: Path,
+    n_threads: int | None = None,
 ) -> Iterator[Scanner]:
-    """A scanner of `sources` with nothing added; its scratch file in `scratch` goes at the end."""
+    """A scanner of `sources` with nothing added, for windows of at most `context` tokens.
+
+    Scratch files of atlases go to `scratch`. `n_threads`: None for as many as torch uses.
+    """
     keep_freed_memory()
-    kinds = [(source.kind, source.n_units) for source in sources]
-    file, spools = open_spools(scratch, kinds, context * len(atlas.sampled))
-    parts = [
-        _start(source, spool, top_k, context, model.device)
-        for source, spool in zip(sources, spools, strict=True)
-    ]
-    n_threads, n_inside = _share_threads(model, sources)
+    parts = [_start(source, top_k, context, model.device) for source in sources]
+    n_batches, n_inside = _share_threads(model, sources, n_threads or torch.get_num_threads())
     replicas: SimpleQueue[LoadedModel] = SimpleQueue()
-    for number in range(n_threads):
+    for number in range(n_batches):
         replicas.put(replicate(model) if number else model)
-    threads = ThreadPoolExecutor(n_threads, "scan", torch.set_num_threads, (n_inside,))
+    threads = ThreadPoolExecutor(n_batches, "scan", torch.set_num_threads, (n_inside,))
     n_before = torch.get_num_threads()
+    batch_tokens = BATCH_TOKENS[model.device.type]
     try:
-        yield Scanner(parts, atlas, threads, replicas, n_threads)
+        yield Scanner(parts, context, scratch, threads, replicas, n_batches, batch_tokens)
     finally:
         threads.shutdown(cancel_futures=True)
         torch.set_num_threads(n_before)
-        file.close()
 
 
-def _share_threads(model: LoadedModel, sources: Sequence[UnitSource]) -> tuple[int, int]:
-    """Batches at once, and threads inside each operation; their product is what there is."""
-    n_all = torch.get_num_threads()
+def _share_threads(
+    model: LoadedModel, sources: Sequence[UnitSource], n_all: int
+) -> tuple[int, int]:
+    """Batches at once, and threads inside each operation; their product is at most `n_all`."""
     if model.device.type != "cpu":
         return 1, n_all
     hooked = sum(source.n_units for source in sources)
@@ -207,15 +260,12 @@ def _share_threads(model: LoadedModel, sources: Sequence[UnitSource]) -> tuple[i
     return n_batches, max(n_all // n_batches, 1)
 
 
-def _start(
-    source: UnitSource, spool: SourceSpool, top_k: int, context: int, device: torch.device
-) -> SourceScan:
+def _start(source: UnitSource, top_k: int, context: int, device: torch.device) -> SourceScan:
     return SourceScan(
         source=source,
         moments=moments.empty(source.n_units, device),
         top=extremes.empty(source.n_units, top_k, context, 1, device),
         bottom=extremes.empty(source.n_units, top_k, context, -1, device),
-        spool=spool,
     )
 
 

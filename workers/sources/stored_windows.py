@@ -1,8 +1,7 @@
 """A corpus's token windows, read back from the database in batches for the model.
 
-Windows are read in order, a shard at a time; within a shard they are sorted by length, so that a
-batch holds windows of about one length and little is computed for padding. Padding goes on the
-right, where a causal model cannot see it.
+Windows are read a shard at a time and sorted by length. Padding goes on the right, where a causal
+model cannot see it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Int, Int32, Int64
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, func, select
 from torch import Tensor
 
 from app.models import TokenWindow
@@ -72,14 +71,45 @@ def read_batches(engine: Engine, corpus_id: int, batch_tokens: int) -> Iterator[
             yield from batches_of(shard, batch_tokens)
 
 
+def read_windows(
+    engine: Engine, corpus_id: int, first: int, last: int, left_out: Int[np.ndarray, " some"]
+) -> list[Any]:
+    """Windows first to last (exclusive) but those of `left_out`, in the order of `in_order`."""
+    chosen = (TokenWindow.index >= first) & (TokenWindow.index < last)
+    rows = _read(engine, corpus_id, chosen)
+    is_out = np.isin([row[0] for row in rows], left_out)
+    return in_order([row for row, out in zip(rows, is_out, strict=True) if not out])
+
+
+def read_these(engine: Engine, corpus_id: int, windows: Int[np.ndarray, " some"]) -> list[Any]:
+    """The windows named, in the order of `in_order`."""
+    return in_order(_read(engine, corpus_id, TokenWindow.index.in_(windows.tolist())))
+
+
+def _read(engine: Engine, corpus_id: int, chosen: ColumnElement[bool]) -> list[Any]:
+    columns = ("index", "token_ids", "uncounted", "is_duplicate")
+    query = select(*(getattr(TokenWindow, name) for name in columns))
+    with engine.connect() as connection:
+        found = connection.execute(query.where(TokenWindow.corpus_id == corpus_id, chosen))
+        return list(found)
+
+
+def in_order(rows: Sequence[Any]) -> list[Any]:
+    """Rows (index, token_ids, uncounted, is_duplicate), longest windows first, then by index.
+
+    A batch then holds windows of about one length, and little is computed for padding; and since
+    the order is the same everywhere, "the first n" says which of them are done.
+    """
+    return sorted(rows, key=lambda row: (-len(row[1]), row[0]))
+
+
 def batches_of(rows: Sequence[Any], batch_tokens: int) -> Iterator[WindowBatch]:
-    """Rows (index, token_ids, uncounted, is_duplicate) in batches, longest windows first."""
-    ordered = sorted(rows, key=lambda row: -len(row[1]))
-    at = 0
-    while at < len(ordered):
-        longest = max(len(ordered[at][1]) // 4, 1)
+    """Rows in batches of about `batch_tokens` tokens, in the order of `in_order`."""
+    rows, at = in_order(rows), 0
+    while at < len(rows):
+        longest = max(len(rows[at][1]) // 4, 1)
         n_windows = max(batch_tokens // longest, 1)
-        yield _batch(ordered[at : at + n_windows])
+        yield _batch(rows[at : at + n_windows])
         at += n_windows
 
 
