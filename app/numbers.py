@@ -52,6 +52,27 @@ def format_share(value: float) -> str:
     return f"{format_activation(percent)}%"
 
 
+def format_share_with_error(value: float, error: float | None) -> str:
+    """A share and its standard error as percentages: 12.3 ± 0.4%, 51.20 ± 0.14%.
+
+    Both end where the error's first digit is, or its second where the first is 1. The share alone
+    where there is no error, or none above 0.
+    """
+    if error is None or not 0 < error < math.inf:
+        return format_share(value)
+    percent = error * 100
+    n_digits = 2 if f"{percent:.1e}".startswith("1") else 1
+    decimals = max(n_digits - 1 - math.floor(math.log10(percent)), 0)
+    return f"{value * 100:.{decimals}f} ± {percent:.{decimals}f}%"
+
+
+def format_correlation(value: float) -> str:
+    """A correlation or cosine with three decimals: 0.873, −0.120; only 1 is 1.000."""
+    if 0.9995 <= value < 1:
+        return "> 0.999"
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", MINUS)
+
+
 def format_tick(value: float) -> str:
     """A round number on an axis, without trailing zeros: 5, 0.25, 2e−5."""
     if value == 0 or _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:

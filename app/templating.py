@@ -20,8 +20,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from app import urls
 from app.numbers import (
     format_activation,
+    format_correlation,
     format_count,
     format_share,
+    format_share_with_error,
     format_short_count,
     format_tick,
 )
@@ -52,6 +54,8 @@ def make_environment() -> Environment:
         count=format_count,
         short_count=format_short_count,
         share=format_share,
+        share_with_error=format_share_with_error,
+        correlation=format_correlation,
         tick=format_tick,
         duration=format_duration,
         about=format_about,

@@ -1,6 +1,6 @@
-"""REST: units, their examples and their tokens."""
+"""REST: units, their examples, their tokens and what is like them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -15,12 +15,29 @@ from app.parameters import (
     SourceSlug,
     UnitIndex,
 )
+from app.problems import MEDIA_TYPE, Problem
 from app.sessions import RequestSession
-from app.units import queries
+from app.units import queries, similar
 from app.units.listing import Order, SortKey
-from app.units.schemas import Example, ExampleKind, TokenShare, UnitDetail, UnitRow
+from app.units.schemas import (
+    Example,
+    ExampleKind,
+    SimilarBy,
+    SimilarUnits,
+    TokenShare,
+    UnitDetail,
+    UnitRow,
+)
 
 router = APIRouter(prefix=f"{urls.API}/models/{{model}}/sources/{{source}}/units", tags=["units"])
+
+CANNOT_COMPARE: dict[int | str, dict[str, Any]] = {
+    409: {
+        "description": "The source was scanned by a version that kept no atlas, or it is damaged.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "model": Problem,
+    }
+}
 
 
 @router.get("")
@@ -70,8 +87,11 @@ def list_units(
 def get_unit(
     session: RequestSession, model: ModelSlug, source: SourceSlug, index: UnitIndex
 ) -> UnitDetail:
-    """One unit: statistics over every corpus that it was scanned on, logit lens, links."""
-    return queries.get_unit(session, model, source, index)
+    """One unit: statistics over every corpus that it was scanned on, logit lens, the units most
+    like it, links."""
+    unit = queries.get_unit(session, model, source, index)
+    unit.neighbours = similar.neighbours(session, model, source, index)
+    return unit
 
 
 @router.get("/{index}/examples")
@@ -99,3 +119,31 @@ def list_tokens(
 ) -> Page[TokenShare]:
     """The tokens that carry most of the unit's positive activation, over the atlas sample."""
     return Page(items=queries.unit_tokens(session, model, source, index, corpus), next=None)
+
+
+@router.get("/{index}/similar", responses=CANNOT_COMPARE)
+def list_similar(
+    session: RequestSession,
+    model: ModelSlug,
+    source: SourceSlug,
+    index: UnitIndex,
+    by: SimilarBy = "activation",
+    corpus: CorpusSlug = None,
+    within: Annotated[
+        str | None,
+        Query(alias="source", description="Only units of this source; by default of all."),
+    ] = None,
+    limit: Annotated[
+        int, Query(ge=1, le=similar.MAX_SIMILAR, description="How many items at most.")
+    ] = similar.DEFAULT_SIMILAR,
+) -> SimilarUnits:
+    """The units of any source of the model that are most like this one; all in one part.
+
+    By activation: Pearson's correlation over every position of the corpus's atlas, exact for what
+    the atlas stores (8-bit levels; activations below a unit's floor count as 0). By direction:
+    cosine of what the units add to the residual stream. Sources that were not scanned over the same
+    windows are left out.
+    """
+    return similar.similar_units(
+        session, model, source, index, by=by, corpus=corpus, within=within, limit=limit
+    )

@@ -71,9 +71,13 @@ def _windows(session: Session, corpus: Corpus, indices: list[int]) -> dict[int, 
 
 def _intervals(session: Session, key: tuple[int, int, int]) -> list[Interval]:
     row = session.execute(
-        select(UnitStats.interval_edges, UnitStats.interval_counts, UnitStats.interval_mass).where(
-            tuple_(UnitStats.scan_id, UnitStats.source_id, UnitStats.index) == tuple_(*key)
-        )
+        select(
+            UnitStats.interval_edges,
+            UnitStats.interval_counts,
+            UnitStats.interval_mass,
+            UnitStats.interval_share_errors,
+            UnitStats.interval_mass_errors,
+        ).where(tuple_(UnitStats.scan_id, UnitStats.source_id, UnitStats.index) == tuple_(*key))
     ).one_or_none()
     return [] if row is None else intervals_of(*row)
 

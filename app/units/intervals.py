@@ -7,9 +7,16 @@ from app.units.schemas import Interval
 
 
 def intervals_of(
-    edges: Sequence[float], counts: Sequence[int], mass: Sequence[float]
+    edges: Sequence[float],
+    counts: Sequence[int],
+    mass: Sequence[float],
+    share_errors: Sequence[float],
+    mass_errors: Sequence[float],
 ) -> list[Interval]:
-    """The bands between `edges` with their shares of positions and of mass."""
+    """The bands between `edges` with their shares of positions and of mass.
+
+    The errors, one a band, may be empty: then there is none to tell.
+    """
     n_positions, total = sum(counts), sum(mass)
     return [
         Interval(
@@ -17,7 +24,9 @@ def intervals_of(
             low=low,
             high=high,
             share_of_positions=counts[i] / n_positions if n_positions else 0.0,
+            share_of_positions_error=share_errors[i] if share_errors else None,
             share_of_mass=mass[i] / total if total > 0 else 0.0,
+            share_of_mass_error=mass_errors[i] if mass_errors else None,
         )
         for i, (low, high) in enumerate(pairwise(edges))
     ]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import urls
 from app.language_models.queries import token_texts
-from app.models import Unit, UnitStats
+from app.models import Examples, Scan, Unit, UnitStats
 from app.sources.queries import CurrentScan, FoundSource, find_source, find_unit
 from app.units.examples import list_examples
 from app.units.intervals import intervals_of
@@ -20,6 +20,7 @@ from app.units.schemas import (
     Histogram,
     Links,
     LogitLens,
+    Neighbours,
     Stats,
     TokenShare,
     TokenValue,
@@ -27,8 +28,10 @@ from app.units.schemas import (
 )
 
 N_DRAWS = 64
+WINDOW_BYTES = 4  # of each index in Scan.atlas_windows
 
 __all__ = [
+    "example_kinds",
     "find_unit",
     "get_unit",
     "list_examples",
@@ -41,6 +44,7 @@ __all__ = [
 def get_unit(session: Session, model: str, source: str, index: int) -> UnitDetail:
     """One unit, with its statistics over every corpus, the largest corpus first.
 
+    Without its neighbours, which `app.units.similar` computes: a page shows them later.
     Raises NotFound for a model, source or index that is not there.
     """
     found = find_unit(session, model, source, index)
@@ -57,7 +61,7 @@ def get_unit(session: Session, model: str, source: str, index: int) -> UnitDetai
             "stats": _all_stats(session, found, index),
             "logit_lens": _logit_lens(session, found, index),
             "labels": [],
-            "neighbours": [],
+            "neighbours": Neighbours(),
             "links": _links(found, index),
         }
     )
@@ -83,6 +87,19 @@ def random_index(session: Session, model: str, source: str) -> int:
     last_resort = select(UnitStats.index).where(*is_alive).order_by(func.random()).limit(1)
     chosen = session.scalars(last_resort).one_or_none()
     return draws[0] if chosen is None else chosen
+
+
+def example_kinds(
+    session: Session, model: str, source: str, index: int, corpus: str | None = None
+) -> set[str]:
+    """The kinds of examples that are kept of a unit."""
+    scan = find_unit(session, model, source, index).scan_over(corpus)
+    query = select(Examples.kind).where(
+        Examples.scan_id == scan.scan.id,
+        Examples.source_id == scan.scan_source.source_id,
+        Examples.index == index,
+    )
+    return set(session.scalars(query))
 
 
 def unit_tokens(
@@ -126,18 +143,25 @@ def _is_row(scan: CurrentScan, index: int) -> tuple[ColumnElement[bool], ...]:
 
 
 def _all_stats(session: Session, found: FoundSource, index: int) -> list[Stats]:
-    query = select(UnitStats).where(
-        UnitStats.scan_id.in_([scan.scan.id for scan in found.scans]),
-        UnitStats.source_id == found.source.id,
-        UnitStats.index == index,
+    n_windows = func.octet_length(Scan.atlas_windows) // WINDOW_BYTES
+    query = (
+        select(UnitStats, n_windows)
+        .join(Scan, Scan.id == UnitStats.scan_id)
+        .where(
+            UnitStats.scan_id.in_([scan.scan.id for scan in found.scans]),
+            UnitStats.source_id == found.source.id,
+            UnitStats.index == index,
+        )
     )
-    rows = {row.scan_id: row for row in session.scalars(query)}
+    rows = {row.scan_id: (row, n) for row, n in session.execute(query)}
     return [
-        _stats(scan.corpus.slug, rows[scan.scan.id]) for scan in found.scans if scan.scan.id in rows
+        _stats(scan.corpus.slug, *rows[scan.scan.id])
+        for scan in found.scans
+        if scan.scan.id in rows
     ]
 
 
-def _stats(corpus: str, row: UnitStats) -> Stats:
+def _stats(corpus: str, row: UnitStats, n_windows: int | None) -> Stats:
     return Stats(
         corpus=corpus,
         n_tokens=row.n_tokens,
@@ -154,8 +178,15 @@ def _stats(corpus: str, row: UnitStats) -> Stats:
             counts=row.histogram_counts,
             n_zero=row.n_zero,
             n_positions=sum(row.histogram_counts) + row.n_zero,
+            n_windows=n_windows,
         ),
-        intervals=intervals_of(row.interval_edges, row.interval_counts, row.interval_mass),
+        intervals=intervals_of(
+            row.interval_edges,
+            row.interval_counts,
+            row.interval_mass,
+            row.interval_share_errors,
+            row.interval_mass_errors,
+        ),
     )
 
 
@@ -188,6 +219,7 @@ def _links(found: FoundSource, index: int) -> Links:
         page=urls.unit(model, source, index),
         examples=urls.api_examples(model, source, index),
         tokens=urls.api_unit_tokens(model, source, index),
+        similar=urls.api_similar(model, source, index),
         previous=urls.unit(model, source, index - 1) if index > 0 else None,
         next=urls.unit(model, source, index + 1) if index < last else None,
         source=urls.source(model, source),

@@ -1,4 +1,4 @@
-"""The unit's page, and a random one of a source."""
+"""The unit's page, what is like it, and a random one of a source."""
 
 from typing import Annotated
 
@@ -11,6 +11,10 @@ from app.templating import answer, go, wants_fragment
 from app.units.queries import random_index
 from app.units.schemas import ExampleKind
 from app.units.service import View, examples_part, unit_page
+from app.units.similar import N_NEIGHBOURS
+from app.units.similar_part import similar_part
+
+N_SIMILAR = 50  # on the page of its own
 
 router = APIRouter()
 
@@ -44,4 +48,23 @@ def show_unit(
         {"page": load(session, model, source, index, view), "layout": layout},
         fragment="units/_examples.html",
         is_embeddable=embed,
+    )
+
+
+@router.get("/{model}/{source}/{index}/similar")
+def show_similar(
+    request: Request,
+    session: RequestSession,
+    model: str,
+    source: str,
+    index: int,
+    corpus: str | None = None,
+) -> HTMLResponse:
+    """The units most like one; to htmx, the few that the unit's page shows."""
+    limit = N_NEIGHBOURS if wants_fragment(request) else N_SIMILAR
+    return answer(
+        request,
+        "units/similar.html",
+        {"page": similar_part(session, model, source, index, corpus or None, limit)},
+        fragment="units/_similar.html",
     )

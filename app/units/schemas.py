@@ -4,7 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-ExampleKind = Literal["top", "bottom", "interval", "random"]
+from app.cursors import Page
+
+ExampleKind = Literal["top", "bottom", "interval", "random", "active"]
+SimilarBy = Literal["activation", "direction"]
 UnitKind = Literal["neuron", "sae_latent", "transcoder_latent"]
 
 
@@ -15,6 +18,10 @@ class Histogram(BaseModel):
     counts: list[int]
     n_zero: int = Field(description="Sampled positions where the activation is exactly 0.")
     n_positions: int = Field(description="Sampled positions in all: the counts and `n_zero`.")
+    n_windows: int | None = Field(
+        None,
+        description="Sampled windows; null where an earlier version scanned, which did not say.",
+    )
 
 
 class Interval(BaseModel):
@@ -24,7 +31,13 @@ class Interval(BaseModel):
     low: float
     high: float
     share_of_positions: float = Field(description="Of the sampled positions; sums to 1.")
+    share_of_positions_error: float | None = Field(
+        None,
+        description="Standard error of the share as an estimate for the corpus, by documents; "
+        "null where the sample is all of the corpus or of one document, or an earlier version's.",
+    )
     share_of_mass: float = Field(description="Of the summed |activation|; sums to 1, or all 0.")
+    share_of_mass_error: float | None = Field(None, description="As share_of_positions_error.")
 
 
 class Stats(BaseModel):
@@ -66,6 +79,7 @@ class Links(BaseModel):
     page: str
     examples: str
     tokens: str
+    similar: str
     previous: str | None
     next: str | None
     source: str
@@ -86,6 +100,65 @@ class UnitRow(BaseModel):
     page: str
 
 
+class UnitLinks(BaseModel):
+    """Addresses that go with a unit in a list."""
+
+    self: str
+    page: str
+    examples: str
+    similar: str
+    source: str
+
+
+class SimilarUnit(BaseModel):
+    """A unit that is like another one."""
+
+    model: str
+    source: str
+    index: int
+    kind: UnitKind
+    layer: int
+    value: float = Field(
+        description="by=activation: Pearson's correlation over all positions of the atlas; "
+        "by=direction: cosine of the output directions."
+    )
+    density: float | None = Field(description="Null where it was not scanned over the corpus.")
+    max: float | None = Field(description="Null where it was not scanned over the corpus.")
+    top_token: str | None = Field(description="The token that carries most of its activation.")
+    promoted: list[str] = Field(description="The few tokens it promotes most.")
+    page: str
+    links: UnitLinks
+
+
+class LeftOut(BaseModel):
+    """A source that could not be compared."""
+
+    source: str
+    reason: str
+
+
+class SimilarUnits(Page[SimilarUnit]):
+    """The units most like one, the most alike first; equal values go by layer, source, index."""
+
+    by: SimilarBy
+    corpus: str = Field(description="Whose atlas was read, and whose figures are shown.")
+    n_units: int = Field(
+        description="Units compared: all of the sources but itself and those without a value, "
+        "which never vary or have no direction."
+    )
+    n_positions: int | None = Field(description="Positions compared; null for directions.")
+    left_out: list[LeftOut]
+    reason: str | None = Field(description="Why there are none; null where there are some.")
+
+
+class Neighbours(BaseModel):
+    """The ten units most like one, by activation over the largest corpus, and by direction."""
+
+    activation: list[SimilarUnit] = []
+    direction: list[SimilarUnit] = []
+    reasons: dict[SimilarBy, str] = Field({}, description="Why a list is empty.")
+
+
 class UnitDetail(BaseModel):
     """One unit, over every corpus that it was scanned on."""
 
@@ -99,7 +172,7 @@ class UnitDetail(BaseModel):
     stats: list[Stats]
     logit_lens: LogitLens
     labels: list[str] = Field(description="Labels given to the unit; none are made yet.")
-    neighbours: list[str] = Field(description="Units of similar activation; none computed yet.")
+    neighbours: Neighbours
     links: Links
 
 
@@ -123,7 +196,7 @@ class Example(BaseModel):
     max_position: int
     position: int = Field(
         description="What the example is about: the position of the maximum (top), of the "
-        "minimum (bottom), or the sampled one (interval, random)."
+        "minimum (bottom), or the sampled one (interval); of random and active the maximum."
     )
     activation: float = Field(description="Exact activation at `position`.")
     interval: Interval | None = Field(description="The band of `activation`, where sampled.")

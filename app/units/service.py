@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from app import urls
 from app.errors import NotFound
+from app.numbers import format_count
 from app.plots import Plot, activation_plot
 from app.search.questions import logit_query, token_query
 from app.units.cells import CellRow, ColourScale, cell_row, colour_scale
-from app.units.queries import get_unit, list_examples, unit_tokens
+from app.units.queries import example_kinds, get_unit, list_examples, unit_tokens
 from app.units.schemas import (
     Example,
     ExampleKind,
@@ -35,6 +36,7 @@ TABS: dict[ExampleKind, str] = {
     "interval": "Intervals",
     "bottom": "Weakest",
     "random": "Random",
+    "active": "Active at random",
 }
 ABOUT: dict[ExampleKind, str] = {
     "top": "The windows of highest activation in the whole corpus, identical windows once.",
@@ -43,12 +45,15 @@ ABOUT: dict[ExampleKind, str] = {
     "bottom": "The windows of lowest activation in the whole corpus, identical windows once.",
     "random": "Windows drawn uniformly from the sample, whatever the unit does there. The highest "
     "activation of each is underlined.",
+    "active": "Drawn uniformly from all windows of the corpus where this unit is active, since the "
+    "sample holds few of them. The highest activation of each is underlined.",
 }
 NOTHING: dict[ExampleKind, str] = {
     "top": "The unit is never above zero in this corpus, so it has no strongest examples.",
     "interval": "No sample was kept of this unit, so there are no intervals.",
     "bottom": "The unit never goes below zero in this corpus: its weakest activation is 0.",
     "random": "No sample was kept of this unit.",
+    "active": "None were drawn: the sample holds enough of this unit’s activity, or there is none.",
 }
 
 
@@ -100,21 +105,27 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ExamplesPart:
-    """The part of the page that the tabs change; also the whole of the fragment."""
+    """The part of the page that the tabs change; also the whole of the fragment.
+
+    kinds  those that examples are kept of
+    """
 
     unit: UnitDetail
     stats: Stats
     view: View
     scale: ColourScale
     examples: list[Shown]
+    kinds: set[str]
 
     @property
     def tabs(self) -> list[Choice]:
-        """The kinds of examples there are: weakest only for a unit that goes below zero."""
+        """The kinds of examples there are: weakest only for a unit that goes below zero, active
+        ones where some were drawn."""
+        is_there = {"bottom": self.stats.min < 0, "active": "active" in self.kinds}
         return [
             Choice(label, replace(self.view, kind=kind).href(self.unit), kind == self.view.kind)
             for kind, label in TABS.items()
-            if kind != "bottom" or self.stats.min < 0 or self.view.kind == "bottom"
+            if is_there.get(kind, True) or self.view.kind == kind
         ]
 
     @property
@@ -128,6 +139,15 @@ class ExamplesPart:
     @property
     def about(self) -> str:
         return ABOUT[self.view.kind]
+
+    @property
+    def about_errors(self) -> str:
+        """What the ± beside the intervals' shares means; "" where there is none."""
+        if not any(each.share_of_positions_error for each in self.stats.intervals):
+            return ""
+        n = self.stats.histogram.n_windows
+        sample = "a uniform sample" + (f" of {format_count(n)} windows" if n else "")
+        return f"Shares are estimated from {sample}; ± is one standard error, by documents."
 
     @property
     def nothing(self) -> str:
@@ -168,6 +188,24 @@ class UnitPage(ExamplesPart):
     def share_zero(self) -> float:
         histogram = self.stats.histogram
         return histogram.n_zero / histogram.n_positions if histogram.n_positions else 0.0
+
+    @property
+    def about_sample(self) -> str:
+        """What the sample cannot show (the rule of three); "" where it is all of the corpus."""
+        sample = self.stats.histogram
+        if not 0 < sample.n_positions < self.stats.n_tokens:
+            return ""
+        words = (
+            f"What happens at fewer than about 3 in {format_count(sample.n_positions)} positions"
+        )
+        if sample.n_windows:
+            words += f", or in fewer than about 3 in {format_count(sample.n_windows)} windows,"
+        return f"{words} may be missing from it."
+
+    @property
+    def similar_href(self) -> str:
+        unit = self.unit
+        return urls.similar(unit.model, unit.source, unit.index, corpus=self.view.corpus)
 
     @property
     def corpora(self) -> list[Choice]:
@@ -212,6 +250,7 @@ def unit_page(session: Session, model: str, source: str, index: int, view: View)
         view=view,
         scale=(scale := colour_scale(stats, view.kind)),
         examples=_shown(session, unit, view, scale),
+        kinds=example_kinds(session, model, source, index, corpus=view.corpus),
         plot=activation_plot(stats.histogram, stats.intervals),
         token_shares=unit_tokens(session, model, source, index, corpus=view.corpus),
     )
@@ -224,7 +263,8 @@ def examples_part(
     unit = get_unit(session, model, source, index)
     stats = _stats_over(unit, view.corpus)
     scale = colour_scale(stats, view.kind)
-    return ExamplesPart(unit, stats, view, scale, _shown(session, unit, view, scale))
+    kinds = example_kinds(session, model, source, index, corpus=view.corpus)
+    return ExamplesPart(unit, stats, view, scale, _shown(session, unit, view, scale), kinds)
 
 
 def _shown(session: Session, unit: UnitDetail, view: View, scale: ColourScale) -> list[Shown]:

@@ -18,7 +18,7 @@ from tests.integration.seed import (
 )
 
 pytestmark = pytest.mark.both_servers
-KINDS = ("top", "bottom", "interval", "random")
+KINDS = ("top", "bottom", "interval", "random", "active")
 
 
 def _examples(get: Get, source: str, index: int, **parameters: Any) -> list[Any]:
@@ -57,7 +57,7 @@ def test_an_example_is_what_the_unit_did_on_the_window(
             assert shown[each["max_position"]] == each["max_activation"]
             assert np.float32(each["activation"]) == exact[each["position"] - 1]
             n_seen += 1
-    assert n_seen or (source, kind) == ("sae-1", "bottom")
+    assert n_seen or (source, kind) in (("sae-1", "bottom"), ("mlp-0", "active"))
 
 
 def test_tokens_join_to_the_document_whatever_is_in_it(seeded: Seeded, get: Get) -> None:
@@ -129,3 +129,11 @@ def test_a_unit_without_examples_has_none_and_no_error(get: Get) -> None:
 def test_a_limit_takes_the_first(get: Get) -> None:
     whole = _examples(get, "mlp-0", 7)
     assert _examples(get, "mlp-0", 7, limit=3) == whole[:3]
+
+
+def test_active_examples_are_kept_of_rare_latents_and_all_are_active(get: Get) -> None:
+    shown = _examples(get, "sae-1", ON_EMOJI, kind="active")
+    assert 0 < len(shown) <= N_RANDOM
+    assert all(each["activation"] > 0 for each in shown)
+    assert all(each["position"] == each["max_position"] for each in shown)
+    assert _examples(get, "sae-1", 7, kind="active") == []

@@ -68,7 +68,11 @@ def test_an_unknown_name_is_told_with_some_that_are_known(
         (UNITS, {"max_density": 2}, "max_density='2'"),
         (UNITS, {"cursor": "tampered"}, "Start again without a cursor"),
         (UNITS, {"min_denisty": 0.1}, "Did you mean min_density?"),
-        (f"{UNITS}/3/examples", {"kind": "best"}, "'top', 'bottom', 'interval' or 'random'"),
+        (
+            f"{UNITS}/3/examples",
+            {"kind": "best"},
+            "'top', 'bottom', 'interval', 'random' or 'active'",
+        ),
         (f"{UNITS}/3/examples", {"cursor": "x"}, "it takes corpus, kind, limit"),
         (f"{UNITS}/3", {"corpus": "code"}, "it takes none"),
         (f"{UNITS}/three", {}, "index='three'"),

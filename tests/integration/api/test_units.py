@@ -44,6 +44,26 @@ def test_histogram_and_intervals_account_for_every_position(seeded: Seeded, get:
                 assert low["high"] == high["low"]
 
 
+def test_shares_of_a_sample_have_their_errors(get: Get) -> None:
+    whole, [sampled] = (
+        get(f"/models/{model}/sources/mlp-0/units/7")["stats"] for model in ("tiny-a", "tiny-b")
+    )
+    for band in sampled["intervals"]:
+        assert band["share_of_positions_error"] == pytest.approx(0.004 + 0.001 * band["index"])
+        assert band["share_of_mass_error"] == pytest.approx(0.02 + 0.001 * band["index"])
+    for band in whole[0]["intervals"]:
+        assert band["share_of_positions_error"] is band["share_of_mass_error"] is None
+    [example, *_] = get("/models/tiny-b/sources/mlp-0/units/7/examples", kind="interval")["items"]
+    assert example["interval"] == sampled["intervals"][example["interval"]["index"]]
+
+
+def test_a_sample_says_how_many_windows_it_has(seeded: Seeded, get: Get) -> None:
+    n_windows = len(seeded.corpora["code"].windows)
+    for model, n in (("tiny-a", n_windows), ("tiny-b", (n_windows + 1) // 2)):
+        stats = get(f"/models/{model}/sources/mlp-0/units/7")["stats"][0]
+        assert stats["histogram"]["n_windows"] == n
+
+
 def test_a_unit_says_where_it_is_and_what_is_beside_it(get: Get) -> None:
     first, middle, last = (get(f"{SAE}/{index}") for index in (0, 7, 19))
     assert first["links"]["previous"] is None
@@ -53,13 +73,14 @@ def test_a_unit_says_where_it_is_and_what_is_beside_it(get: Get) -> None:
         "page": "/tiny-a/sae-1/7",
         "examples": "/api/v1/models/tiny-a/sources/sae-1/units/7/examples",
         "tokens": "/api/v1/models/tiny-a/sources/sae-1/units/7/tokens",
+        "similar": "/api/v1/models/tiny-a/sources/sae-1/units/7/similar",
         "previous": "/tiny-a/sae-1/6",
         "next": "/tiny-a/sae-1/8",
         "source": "/tiny-a/sae-1",
     }
     assert (middle["kind"], middle["layer"]) == ("sae_latent", 1)
     assert middle["hook_point"] == "blocks.1.hook_resid_post"
-    assert middle["labels"] == middle["neighbours"] == []
+    assert middle["labels"] == []
 
 
 def test_the_logit_lens_is_ordered_from_the_strongest(get: Get) -> None:

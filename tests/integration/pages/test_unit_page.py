@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from tests.integration.pages.markup import example_texts, parse
 from tests.integration.seed import DEAD, ON_EMOJI, ON_SCRIPT, SCRIPT, WITHOUT_EXAMPLES, Seeded
 
-KINDS = ("top", "bottom", "interval", "random")
+KINDS = ("top", "bottom", "interval", "random", "active")
 
 
 def get_json(client: TestClient, path: str):
@@ -127,6 +127,64 @@ def test_intervals_are_listed_highest_first_with_their_shares(client: TestClient
     assert len(sections) == len(stats["intervals"])
     assert "of positions" in sections[0].text and "of mass" in sections[0].text
     assert all(section.all("li") for section in sections)
+
+
+def test_shares_of_a_sample_have_their_errors_and_say_what_these_are(client: TestClient) -> None:
+    page = parse(client.get("/tiny-b/mlp-0/7?kind=interval").text)
+    sections = page.all("section", "interval")
+    assert len(sections) > 1
+    assert re.search(r"[\d.]+ ± 0\.[456]% of positions, \d+ ± 2% of mass", sections[-1].text)
+    [about] = [p.text for p in page.all("p") if "standard error" in p.text]
+    assert re.search(r"uniform sample of \d+ windows; ± is one standard error, by documents", about)
+    whole = client.get("/tiny-a/mlp-0/7?kind=interval").text
+    assert "±" not in whole and "standard error" not in whole
+
+
+def test_the_histogram_says_what_the_sample_cannot_show(client: TestClient) -> None:
+    caption = parse(client.get("/tiny-b/mlp-0/7").text).all("figcaption")[0].text
+    assert re.search(
+        r"fewer than about 3 in [\d,]+ positions, or in fewer than about 3 in \d+ windows, may be "
+        r"missing", caption
+    )  # fmt: skip
+    whole = parse(client.get("/tiny-a/mlp-0/7").text).all("figcaption")[0].text
+    assert "missing" not in whole
+
+
+def test_active_at_random_is_a_tab_only_where_there_are_such_examples(client: TestClient) -> None:
+    def tabs(address: str) -> list[str]:
+        return [a.text for a in parse(client.get(address).text).all("nav", "tabs")[0].all("a")]
+
+    assert "Active at random" in tabs(f"/tiny-a/sae-1/{ON_EMOJI}")
+    assert "Active at random" not in tabs("/tiny-a/sae-1/7")
+    assert "Active at random" in tabs("/tiny-a/sae-1/7?kind=active")  # where the reader is
+
+
+def test_similar_units_are_loaded_after_the_page_or_by_a_link(client: TestClient) -> None:
+    page = parse(client.get("/tiny-a/mlp-0/7?corpus=other-text").text)
+    [later] = [each for each in page.all() if "hx-get" in each.attributes]
+    href = later.attributes["hx-get"]
+    assert href == "/tiny-a/mlp-0/7/similar?corpus=other-text"
+    assert later.all("a")[0].attributes["href"] == href
+    bare = parse(client.get("/tiny-a/mlp-0/7?embed=1").text)
+    assert not [each for each in bare.all() if "hx-get" in each.attributes]
+
+
+def test_similar_units_are_those_of_rest(client: TestClient) -> None:
+    part = client.get("/tiny-a/sae-1/7/similar", headers={"HX-Request": "true"})
+    assert part.text.lstrip().startswith('<div class="columns" id="similar-units"')
+    tables = parse(part.text).all("table")
+    whole = parse(client.get("/tiny-a/sae-1/7/similar").text).all("table")
+    for i, by in enumerate(("activation", "direction")):
+        items = get_json(client, f"sae-1/units/7/similar?by={by}&limit=500")["items"]
+        wanted = [each["page"] for each in items]
+        assert [a.attributes["href"] for a in tables[i].all("a")] == wanted[:10]
+        assert [a.attributes["href"] for a in whole[i].all("a")] == wanted[:50]
+
+
+def test_what_is_like_nothing_says_so(client: TestClient) -> None:
+    part = parse(client.get(f"/tiny-a/sae-1/{DEAD}/similar").text)
+    assert not part.all("table")
+    assert "correlates with nothing" in part.text and "length 0" in part.text
 
 
 def test_the_corpus_is_chosen_by_the_address(client: TestClient) -> None:

@@ -4,8 +4,10 @@ import pytest
 
 from app.numbers import (
     format_activation,
+    format_correlation,
     format_count,
     format_share,
+    format_share_with_error,
     format_short_count,
     format_tick,
 )
@@ -70,3 +72,31 @@ def test_ticks_have_no_trailing_zeros() -> None:
         "1,000",
         "2e−5",
     ]
+
+
+@pytest.mark.parametrize(
+    ("share", "error", "printed"),
+    [
+        (0.123, 0.004, "12.3 ± 0.4%"),
+        (0.51204, 0.0014, "51.20 ± 0.14%"),
+        (0.5, 0.03, "50 ± 3%"),
+        (0.5, 0.12, "50 ± 12%"),
+        (0.00012, 0.00003, "0.012 ± 0.003%"),
+        (0.41, None, "41.0%"),
+        (1.0, 0.0, "100%"),
+        (0.41, float("nan"), "41.0%"),
+        (0.41, float("inf"), "41.0%"),
+    ],
+)
+def test_a_share_ends_where_its_error_does(share: float, error: float | None, printed: str) -> None:
+    assert format_share_with_error(share, error) == printed
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [(1.0, "1.000"), (0.99951, "> 0.999"), (0.8734, "0.873"), (-0.12, "−0.120"), (-1e-9, "0.000")],
+)
+def test_correlations_have_three_decimals_and_only_1_is_printed_as_1(
+    value: float, printed: str
+) -> None:
+    assert format_correlation(value) == printed
