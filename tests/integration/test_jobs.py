@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import Engine, inspect, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import partitions
 from app.errors import Conflict, InvalidInput, NotFound
-from app.jobs import service
+from app.jobs import commands, service
 from app.models import Scan, Shard
 from tests.integration.seed import seed
 from tests.integration.seed_jobs import seed_jobs
@@ -114,6 +116,25 @@ def test_a_job_that_is_not_there_is_said(
 ) -> None:
     with pytest.raises(NotFound, match="There is no job"):
         change(engine, what, job)
+
+
+def test_a_deadlock_with_a_worker_is_got_over(
+    engine: Engine, jobs: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_engine", lambda: engine)
+    cancel = service.cancel
+    fallen: list[int] = []
+
+    def meet(session: Session, job: int) -> None:
+        cancel(session, job)
+        if not fallen:
+            fallen.append(job)
+            raise OperationalError("DELETE", {}, DeadlockDetected())
+
+    monkeypatch.setattr(commands.service, "cancel", meet)
+    commands.cancel(jobs["queued"])
+    assert fallen == [jobs["queued"]]
+    assert shards_of(engine, jobs["queued"]) == []
 
 
 def test_the_command_lists_jobs_in_lines_for_programs(
