@@ -150,7 +150,7 @@ def _details(session: Session, rows: Sequence[Row[Scan, str, str, bool]]) -> lis
             scan,
             (model, corpus, has_page),
             totals.get(scan.id, ShardTotals()),
-            [worker for worker in workers if worker.job == scan.id],
+            [each for each in workers if each.job == scan.id and scan.status != "complete"],
             readable[_pair(scan)] if scan.status == "complete" else set(),
         )
         for scan, model, corpus, has_page in rows

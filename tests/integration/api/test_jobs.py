@@ -156,6 +156,14 @@ def test_a_job_goes_with_its_model(alone: Any) -> None:
     assert client.get("/jobs").status_code == 200, "its workers are still told"
 
 
+def test_nobody_works_on_a_complete_job(alone: Any) -> None:
+    """Its last worker's row says otherwise until it beats again."""
+    engine, client, jobs = alone
+    with Session(engine) as session, session.begin():
+        add_worker(session, jobs["complete"], 3)
+    assert client.get(f"/api/v1/jobs/{jobs['complete']}").json()["workers"] == []
+
+
 def test_no_share_is_above_all(alone: Any) -> None:
     engine, client, jobs = alone
     with Session(engine) as session, session.begin():
