@@ -7,6 +7,7 @@ that several questions are answered at once. The first call in a process loads t
 or compiles it (about a second each); so this module is imported at the first question.
 """
 
+from collections.abc import Callable
 from typing import Any, no_type_check
 
 import numba
@@ -14,8 +15,16 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8, UInt16, UInt32
 
 
-def _jit() -> Any:
-    return numba.njit(nogil=True, cache=True, error_model="numpy")
+def _jit() -> Callable[[Any], Any]:
+    """Compiled, and kept on disk where there is a place for that: a read-only image has none."""
+
+    def compiled(function: Any) -> Any:
+        try:
+            return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+        except RuntimeError:
+            return numba.njit(nogil=True, error_model="numpy")(function)
+
+    return compiled
 
 
 @numba.njit(inline="always")
