@@ -23,7 +23,8 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("unitscope")),
-        description="Where the embedded database and temporary files live.",
+        description="Where the embedded database, local copies of atlases and temporary files "
+        "live.",
     )
     cache_gb: float = Field(
         20,

@@ -37,6 +37,7 @@ MAX_OPEN = 256
 N_LOCKS = 64
 GIGABYTE = 10**9
 PART_SECONDS = 3600  # an unfinished copy older than this was left by a process that died
+TOO_SOON_SECONDS = 60  # to remove what was used last
 SECONDS_BETWEEN_FETCHES = 30  # of what the database holds damaged
 
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -163,15 +164,21 @@ class Cache:
             if is_left and now - _used(path) < PART_SECONDS:
                 continue
             if is_left or sum(sizes.values()) + stored.n_bytes > self.limit:
+                if not is_left and now - _used(path) < TOO_SOON_SECONDS:
+                    self._say_too_small(stored)
                 log.info("Removing %s from the cache (%d bytes)", path, sizes.pop(path))
                 self._discard(path)
-        if sum(sizes.values()) + stored.n_bytes > self.limit:
-            log.warning(
-                "%s takes %.1f GB, the cache may hold %.1f GB: set UNITSCOPE_CACHE_GB higher.",
-                stored.name,
-                stored.n_bytes / GIGABYTE,
-                self.limit / GIGABYTE,
-            )
+        if stored.n_bytes > self.limit:
+            self._say_too_small(stored)
+
+    def _say_too_small(self, stored: Stored[T]) -> None:
+        log.warning(
+            "The cache of %.3g GB is too small for what is compared at once; %s takes %.3g GB. "
+            "Set UNITSCOPE_CACHE_GB higher.",
+            self.limit / GIGABYTE,
+            stored.name,
+            stored.n_bytes / GIGABYTE,
+        )
 
     def _discard(self, folder: Path) -> None:
         """Out of the way at once, then off the disk; the disk has it back when no map is open."""

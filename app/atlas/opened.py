@@ -27,7 +27,7 @@ class Moments(NamedTuple):
     varies: Bool[np.ndarray, " units"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpenAtlas:
     """One source's atlas: row i holds the entries [starts[i], starts[i + 1])."""
 
@@ -76,7 +76,7 @@ class OpenAtlas:
         return Moments(means, stds, varies & (stds > 0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpenDirections:
     """A source's output directions, one a row."""
 

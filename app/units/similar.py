@@ -23,11 +23,9 @@ T = TypeVar("T")
 DEFAULT_SIMILAR = 20
 MAX_SIMILAR = MAX_NEIGHBOURS
 N_NEIGHBOURS = 10
-NO_VALUE: dict[SimilarBy, str] = {
-    "activation": "the unit’s activation is the same at every position of the atlas, so it "
-    "correlates with nothing",
-    "direction": "the unit writes nothing: its direction has length 0",
-}
+CONSTANT = "the unit never varies over the atlas, so it correlates with nothing"
+NO_DIRECTION = "the unit writes nothing: its direction has length 0"
+NO_OTHERS = "no other unit can be compared"
 _Key = tuple[int, int]  # source id, unit
 
 
@@ -69,9 +67,11 @@ def similar_units(
     if by == "activation":
         compared = atlas = _open(session, found, atlases(session, sources, scan), within)
         nearest = by_activation(atlas.own, index, atlas.arrays, atlas.place)
+        reason = NO_OTHERS if atlas.own.moments.varies[index] else CONSTANT
     else:
         compared = kept = _open(session, found, directions(session, sources, scan), within)
         nearest = by_direction(kept.own, index, kept.arrays, kept.place)
+        reason = NO_OTHERS if kept.own.norms[index] > 0 else NO_DIRECTION
     return SimilarUnits(
         items=_items(session, found, compared.candidates, nearest, limit),
         by=by,
@@ -79,7 +79,7 @@ def similar_units(
         n_units=nearest.n_units,
         n_positions=atlas.own.n_positions if by == "activation" else None,
         left_out=compared.left_out,
-        reason=None if nearest.n_units else NO_VALUE[by],
+        reason=None if nearest.n_units else reason,
     )
 
 

@@ -57,4 +57,4 @@ def _list(
     json_href = urls.api_similar(model, source, index, by=by, corpus=corpus)
     if isinstance(answer, str):
         return SimilarList(by, None, answer, json_href)
-    return SimilarList(by, answer, answer.reason or "no other unit can be compared", json_href)
+    return SimilarList(by, answer, answer.reason or "", json_href)

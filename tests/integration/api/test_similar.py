@@ -190,6 +190,7 @@ def test_a_source_that_cannot_be_compared_is_left_out_and_said_to_be(
     assert left_out["source"] == "sae-1" and words in left_out["reason"]
     only = fresh.get(f"/api/v1{ROOT}/mlp-0/units/7/similar?source=sae-1").json()
     assert only["items"] == [] and only["left_out"] == [left_out]
+    assert only["reason"] == "no other unit can be compared"
 
 
 @pytest.mark.parametrize("windows", ["atlas_windows", "'\\x0000000002000000'::bytea"])

@@ -211,7 +211,9 @@ def test_without_the_lock_two_copies_are_as_good_as_one(
     assert not list(cache.folder.glob("*.part"))
 
 
-def test_what_was_used_least_recently_makes_room(session: Session, tmp_path: Path) -> None:
+def test_what_was_used_least_recently_makes_room(
+    session: Session, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     atlases = [find_atlas(session, source) for source in ("mlp-0", "mlp-1", "sae-1")]
     cache = Cache(tmp_path, sum(each.n_bytes for each in atlases[:2]) * 21 // 20)
     for stored in atlases[:2]:
@@ -221,6 +223,17 @@ def test_what_was_used_least_recently_makes_room(session: Session, tmp_path: Pat
     cache.open(session, atlases[2])
     there = {path.name for path in tmp_path.iterdir() if path.is_dir()}
     assert there == {atlases[0].key, atlases[2].key}
+    assert "too small" not in caplog.text
+
+
+def test_what_makes_room_though_it_was_just_used_is_said(
+    session: Session, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    atlases = [find_atlas(session, source) for source in ("mlp-0", "mlp-1")]
+    cache = Cache(tmp_path, atlases[0].n_bytes * 3 // 2)
+    for stored in atlases:
+        cache.open(session, stored)
+    assert "too small for what is compared at once" in caplog.text
 
 
 def test_one_that_is_larger_than_the_limit_is_kept_and_said(
@@ -230,7 +243,7 @@ def test_one_that_is_larger_than_the_limit_is_kept_and_said(
     for source in ("mlp-0", "mlp-1"):
         cache.open(session, find_atlas(session, source))
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
-    assert "set UNITSCOPE_CACHE_GB higher" in caplog.text
+    assert "Set UNITSCOPE_CACHE_GB higher" in caplog.text
 
 
 def test_what_a_killed_process_left_goes_after_a_while(session: Session, cache: Cache) -> None:
