@@ -144,8 +144,15 @@ def index(
         bool, typer.Option("--trust-remote-code", help="Allow the model's own code to run.")
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Run in this process until done (as it always does).")
+        bool,
+        typer.Option("--wait/--detach", help="Run here until done, or leave it to the workers."),
     ] = True,
+    priority: Annotated[
+        int, typer.Option(min=-100, max=100, help="Jobs of higher priority come first.")
+    ] = 0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor cores to use (default: all).")
+    ] = None,
     remember: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Scan a corpus with a model: what do its neurons and SAE latents respond to?
@@ -155,11 +162,38 @@ def index(
     options = locals()
     from app import indexing, serving
 
-    del options["wait"]
     fingerprint = options.pop("remember")
     options |= {"saes": options.pop("sae") or [], "sae_names": options.pop("sae_name") or []}
-    model_slug = indexing.index(options, fingerprint)
-    print(f"{serving.place(None, None).url}/{model_slug}")
+    print(f"{serving.place(None, None).url}{indexing.index(options, fingerprint)}")
+
+
+@app.command()
+def worker(
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor cores to use (default: all).")
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Allow models' own code to run.")
+    ] = False,
+    is_once: Annotated[
+        bool, typer.Option("--once", help="End when there is nothing left to do.")
+    ] = False,
+) -> None:
+    """Carry out jobs: start as many workers, on as many machines, as there are.
+
+    SIGTERM and Ctrl-C end it within seconds; what it had scanned is stored, the rest handed back.
+    """
+    from app import indexing
+
+    indexing.work(
+        {
+            "device": device,
+            "n_threads": threads,
+            "trust_remote_code": trust_remote_code,
+            "is_once": is_once,
+        }
+    )
 
 
 @jobs.callback(invoke_without_command=True)

@@ -4,21 +4,24 @@
 that only `index` pays for it (docs/decisions/0007-one-command.md).
 """
 
+import logging
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import psycopg
 from sqlalchemy import func, select
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app import db
+from app import db, urls
 from app.errors import DatabaseUnavailable, InvalidInput
 from app.models import CompletedIndex, Corpus, LanguageModel, ScanSource, Source
 
 
 def index(options: dict[str, Any], fingerprint: str | None) -> str:
-    """Carries out a request to index; returns the model's slug.
+    """Carries out a request to index; returns the path of the page that shows what comes of it.
 
     `options` are the fields of `workers.index.IndexRequest`. With a `fingerprint`, the request is
     remembered under it once it is complete. Raises AppError for what a person can mend.
@@ -37,9 +40,37 @@ def index(options: dict[str, Any], fingerprint: str | None) -> str:
         raise InvalidInput(_say(error.errors(include_url=False))) from error
     with TerminalProgress() as progress, _database_explained():
         result = run_index(request, engine, progress)
-    if fingerprint is not None:
+    if fingerprint is not None and result.is_complete:
         remember(fingerprint, result.model_slug, result.corpus_slug)
-    return str(result.model_slug)
+    if result.is_complete:
+        return urls.model(result.model_slug)
+    return urls.job(result.scan_ids[-1])
+
+
+def work(options: dict[str, Any]) -> None:
+    """Carries out shards of all jobs until told to end by SIGTERM or SIGINT.
+
+    `options` are the fields of `workers.jobs.options.WorkerOptions`. A second signal ends the
+    process at once; even then only what was not flushed is done again.
+    """
+    engine = db.get_engine()
+    db.prepare(engine)
+
+    from workers.jobs.options import WorkerOptions
+    from workers.jobs.worker import ShardWorker
+
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
+    logging.getLogger("unitscope").setLevel(logging.INFO)
+    worker = ShardWorker(engine, WorkerOptions(**options))
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        worker.leave()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+    worker.run()
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import torch
 
 from workers import scan
 from workers.atlas import AtlasBuilder
-from workers.finish import finish_source
+from workers.finish import finish_atlas
 from workers.kernels.sampling import sample_windows
 from workers.scan import BATCH_TOKENS, Scanner, open_scanner
 from workers.sources.language_models import LoadedModel, load_model
@@ -101,7 +101,7 @@ def measure(
             staged(found),
         ):
             _take_turns(model, scanner, layers, batches, found)
-            found.finish = _seconds(lambda: _finish(scanner, len(n_counted), context))
+            found.finish = _seconds(lambda: _finish(scanner))
     return found
 
 
@@ -155,12 +155,11 @@ def _take_turns(
             found.cpu[name] += time.process_time() - began
 
 
-def _finish(scanner: Scanner, n_windows: int, context: int) -> None:
+def _finish(scanner: Scanner) -> None:
     assert scanner.atlas is not None
     layout = scanner.atlas.layout()
-    lengths = np.full(n_windows, context, dtype=np.int32)
     for part in scanner.sources:
-        for _ in finish_source(part, layout, lengths, scanner.threads, scanner.n_threads):
+        for _ in finish_atlas(part, layout, scanner.threads, scanner.n_threads):
             pass
 
 

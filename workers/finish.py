@@ -1,46 +1,30 @@
-"""From a scan's running results to the rows that are stored: one record a unit.
+"""From the atlas of a scan, as it was collected, to what is stored of each unit.
 
 Units are finished in blocks, each in a thread: its activations over the atlas are read back from
 the scratch file, sorted, and reduced; examples of intervals and random ones are drawn; levels are
 packed. Blocks come out in order, and only a few are under way, so memory stays bounded.
 """
 
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int, Int32, UInt8
 
 from workers.atlas import AtlasLayout
-from workers.kernels import atlas, extremes, sampling
+from workers.kernels import atlas, sampling
 from workers.kernels.atlas import Histogram, Intervals
-from workers.kernels.extremes import NO_WINDOW, Extremes
 from workers.kernels.levels import encode_rows
+from workers.packing import NONE, PackedExamples, pack_levels
 from workers.scan import SourceScan
 
 BLOCK_UNITS = 64
 N_TOKENS = 10
 N_PER_INTERVAL = 5
 N_RANDOM = 5
-
-
-@dataclass(frozen=True, slots=True)
-class PackedExamples:
-    """One row of `examples` (app.models.scans.Examples says what each field means)."""
-
-    kind: str
-    windows: Int[np.ndarray, " examples"]
-    positions: Int[np.ndarray, " examples"]
-    values: Float[np.ndarray, " examples"]
-    max_positions: Int[np.ndarray, " examples"]
-    lows: Float[np.ndarray, " examples"]
-    highs: Float[np.ndarray, " examples"]
-    intervals: Int[np.ndarray, " examples_or_none"]
-    levels: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +38,8 @@ class TokenSums:
 
 
 @dataclass(frozen=True, slots=True)
-class UnitRecord:
-    """What the atlas and the extremes say of one unit; moments are kept by source."""
+class AtlasRecord:
+    """What the atlas says of one unit."""
 
     index: int
     histogram: Histogram
@@ -74,19 +58,14 @@ class _Draws:
     bands: Int32[np.ndarray, " examples"]  # -1 where random
 
 
-def finish_source(
-    part: SourceScan,
-    layout: AtlasLayout,
-    lengths: Int32[np.ndarray, " windows"],
-    threads: Executor,
-    n_threads: int,
-) -> Iterator[list[UnitRecord]]:
-    """Records of all units in order, block by block. `lengths` are tokens of every window."""
-    top, bottom = (_on_cpu(extremes.ordered(state)) for state in (part.top, part.bottom))
-    waiting: deque[Future[list[UnitRecord]]] = deque()
+def finish_atlas(
+    part: SourceScan, layout: AtlasLayout, threads: Executor, n_threads: int
+) -> Iterator[list[AtlasRecord]]:
+    """Records of all units of a source whose atlas was collected, in order, block by block."""
+    waiting: deque[Future[list[AtlasRecord]]] = deque()
     for first in range(0, part.source.n_units, BLOCK_UNITS):
         last = min(first + BLOCK_UNITS, part.source.n_units)
-        block = _Block(part, layout, lengths, top, bottom, first, last)
+        block = _Block(part, layout, first, last)
         waiting.append(threads.submit(block.records))
         if len(waiting) > n_threads:
             yield waiting.popleft().result()
@@ -100,13 +79,10 @@ class _Block:
 
     part: SourceScan
     layout: AtlasLayout
-    lengths: Int32[np.ndarray, " windows"]
-    top: dict[str, np.ndarray]
-    bottom: dict[str, np.ndarray]
     first: int
     last: int
 
-    def records(self) -> list[UnitRecord]:
+    def records(self) -> list[AtlasRecord]:
         """The block's records."""
         assert self.part.spool is not None, "the atlas is not being collected"
         x = self.part.spool.read(self.first, self.last)
@@ -116,13 +92,13 @@ class _Block:
         draws = [self._draw(x[i], bands[i], self.first + i) for i in range(len(x))]
         drawn = self._read_windows(x, draws)
         return [
-            UnitRecord(
+            AtlasRecord(
                 index=self.first + i,
                 histogram=histograms[i],
                 intervals=bands[i],
                 tokens=self._tokens(x[i]),
                 atlas_sum=float(np.maximum(ordered[i], 0).sum(dtype=np.float64)),
-                examples=[*self._extremes(self.first + i), *drawn[i]],
+                examples=drawn[i],
             )
             for i in range(len(x))
         ]
@@ -138,7 +114,7 @@ class _Block:
     def _draw(self, x: Float32[np.ndarray, " n"], bands: Intervals, unit: int) -> _Draws:
         layout = self.layout
         key = int(sampling.draw_keys(np.array([unit]), layout.seed + 3)[0])
-        positions, chosen = _NONE, _NONE
+        positions, chosen = NONE, NONE
         if len(layout.visit):
             drawn = np.empty((len(bands.counts), N_PER_INTERVAL), np.int32)
             start = key % len(layout.visit)
@@ -210,37 +186,8 @@ class _Block:
                     max_positions=max_positions[chosen],
                     lows=lows[chosen],
                     highs=highs[chosen],
-                    intervals=_NONE if is_random else draw.bands[chosen],
-                    levels=_pack(levels[chosen], lengths[chosen]),
+                    intervals=NONE if is_random else draw.bands[chosen],
+                    levels=pack_levels(levels[chosen], lengths[chosen]),
                 )
             )
         return packed
-
-    def _extremes(self, unit: int) -> list[PackedExamples]:
-        packed = []
-        for kind, state in (("top", self.top), ("bottom", self.bottom)):
-            n = int((state["windows"][unit] != NO_WINDOW).sum())
-            if n == 0:
-                continue
-            row = {name: table[unit, :n] for name, table in state.items()}
-            levels = _pack(row.pop("levels"), self.lengths[row["windows"]])
-            packed.append(PackedExamples(kind=kind, intervals=_NONE, levels=levels, **row))
-        return packed
-
-
-_NONE = np.zeros(0, np.int32)
-
-
-def _pack(
-    levels: UInt8[np.ndarray, "examples pos"], lengths: Int[np.ndarray, " examples"]
-) -> bytes:
-    """Levels one example after another, without what is beyond each window's end."""
-    if (lengths == levels.shape[1]).all():
-        return zlib.compress(levels.tobytes())
-    is_inside = np.arange(levels.shape[1]) < lengths[:, None]
-    return zlib.compress(levels[is_inside].tobytes())
-
-
-def _on_cpu(state: Extremes) -> dict[str, np.ndarray]:
-    names = [field.name for field in fields(state) if field.name != "sign"]
-    return {name: getattr(state, name).cpu().numpy() for name in names}

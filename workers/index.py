@@ -1,38 +1,40 @@
 """`unitscope index`: from a model and a text to units that pages can show.
 
 Everything that can be wrong with what was asked is found before anything is written. Then: the
-tokenizer and the corpus (each kept if it is there already), one scan of the sources that were not
-scanned so before, and one transaction that stores the results and makes them current.
+tokenizer and the corpus (each kept if it is there already), and one scan of the sources that were
+not scanned so before, which goes to the workers in shards (workers.jobs). With `wait`, one worker
+is this process, and other workers that are there help.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from app import db
-from app.config import get_settings
-from app.errors import AppError, InvalidInput
-from app.models import Corpus
+from app.errors import InvalidInput
+from app.models import Corpus, Scan
 from app.slugs import is_slug, slugify
-from workers import ledger
-from workers.atlas import AtlasBuilder
-from workers.finish import finish_source
-from workers.kernels.sampling import sample_windows
-from workers.ledger import Reporter, ScanSettings
+from workers.jobs import ledger, queue
+from workers.jobs.follow import follow
+from workers.jobs.loading import Loaded
+from workers.jobs.options import WorkerOptions
+from workers.jobs.plan import LEAST_SHARD_TOKENS
+from workers.jobs.settings import PlannedSource, ScanRequest, ScanSettings
+from workers.jobs.worker import ShardWorker
 from workers.progress import Progress
-from workers.scan import Scanner, open_scanner
 from workers.sinks import models
 from workers.sinks.copying import storing
 from workers.sinks.corpora import StoredCorpus, store_corpus
-from workers.sinks.scans import ScanWriter, SourceResult, make_current
+from workers.sinks.scans import make_current
 from workers.sinks.tokenizers import store_tokenizer
 from workers.sources.documents import read_documents
 from workers.sources.language_models import LoadedModel, load_model
-from workers.sources.stored_windows import WindowSizes, read_batches, read_sizes
+from workers.sources.stored_windows import read_sizes
 from workers.sources.unit_sources import UnitSource, neuron_source, parse_layers, sae_source
 from workers.sources.windows import MAX_CONTEXT, WindowSettings
 
@@ -61,35 +63,43 @@ class IndexRequest(BaseModel):
     dtype: str = "auto"
     revision: str | None = None
     trust_remote_code: bool = False
+    wait: bool = True
+    priority: int = Field(0, ge=-100, le=100)
+    threads: int | None = Field(None, ge=1)
+    shard_tokens: int = Field(LEAST_SHARD_TOKENS, ge=1)
 
 
 @dataclass(frozen=True, slots=True)
 class IndexResult:
-    """What there is now. `scan_id` is None where nothing was left to scan."""
+    """What there is now. `scan_ids` is empty where nothing was left to scan."""
 
     model_slug: str
     corpus_slug: str
-    scan_id: int | None
-    n_new_sources: int
-    n_new_units: int
+    scan_ids: list[int]
+    is_complete: bool
 
 
 def run_index(request: IndexRequest, engine: Engine, progress: Progress) -> IndexResult:
     """Does what was asked, less what is done already; AppError for what a person can mend."""
     job = _Job.check(request, engine, progress)
     tokenizer_id, stored = job.store_corpus()
-    with ledger.locked(engine, job.model, stored.corpus.id, progress):
-        with db.session(engine) as session:
-            row = models.store_model(session, job.model, tokenizer_id, request.name)
-        if request.name not in (None, row.slug):
-            progress.note(f"The model is stored already, as {row.slug!r}, which it keeps.")
-        missing = job.find_missing(row.id, stored.corpus.id)
-        if not missing:
-            progress.note("Everything asked for was scanned before; nothing to do.")
-            return IndexResult(row.slug, stored.corpus.slug, None, 0, 0)
-        scan_id = job.scan(tokenizer_id, stored.corpus, missing)
-    n_units = sum(source.n_units for source in missing)
-    return IndexResult(row.slug, stored.corpus.slug, scan_id, len(missing), n_units)
+    model_slug, scan_ids = job.plan(tokenizer_id, stored.corpus)
+    if not scan_ids:
+        progress.note("Everything asked for was scanned before; nothing to do.")
+    elif request.wait:
+        job.wait(scan_ids)
+    else:
+        progress.note(_enqueued(scan_ids))
+    is_complete = request.wait or not scan_ids
+    return IndexResult(model_slug, stored.corpus.slug, scan_ids, is_complete)
+
+
+def _enqueued(scan_ids: list[int]) -> str:
+    names = " and ".join(f"job {scan_id}" for scan_id in scan_ids)
+    return (
+        f"Enqueued as {names}. Workers carry it out: start as many as you like with "
+        f"`unitscope worker`. Progress: /jobs/{scan_ids[-1]} on the site, or `unitscope jobs`."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,86 +174,118 @@ class _Job:
             self.progress.note(note)
         return tokenizer_id, stored
 
-    def find_missing(self, model_id: int, corpus_id: int) -> list[UnitSource]:
-        """Sources without results by these settings; results that are there become current."""
-        with db.session(self.engine) as session:
-            ledger.forget_interrupted(session, model_id, corpus_id)
-            models.check_sources(session, model_id, self.sources)
-            done = ledger.find_complete(session, model_id, corpus_id, self.settings)
-            for source in self.sources:
-                source_id, scan_id, is_current = done.get(source.slug, (0, 0, True))
-                if not is_current:
-                    make_current(session, corpus_id, [source_id], scan_id)
+    def plan(self, tokenizer_id: int, corpus: Corpus) -> tuple[str, list[int]]:
+        """The model's slug, and the scans that together give what is missing, all enqueued.
+
+        Sources that were scanned so before become current again. What an unfinished scan by the
+        same settings covers is left to it; a new one takes the rest.
+        """
+        sizes = read_sizes(self.engine, corpus.id)
+        with storing("the scan's plan"), db.session(self.engine) as session:
+            ledger.lock_pair(session, self.model.weights_hash, self.model.tokenizer_hash, corpus.id)
+            row = models.store_model(session, self.model, tokenizer_id, self.request.name)
+            if self.request.name not in (None, row.slug):
+                self.progress.note(f"The model is stored already, as {row.slug!r}, which it keeps.")
+            missing = self._find_missing(session, row.id, corpus.id)
+            scans = self._take_up(session, row.id, corpus.id, missing)
+            if missing:
+                request = self._request(session, row.id, missing)
+                scans.append(
+                    ledger.begin(
+                        session,
+                        row.id,
+                        corpus,
+                        self.settings,
+                        request,
+                        sizes,
+                        priority=self.request.priority,
+                        least_shard_tokens=self.request.shard_tokens,
+                    )
+                )
+        return row.slug, [scan.id for scan in scans]
+
+    def _find_missing(self, session: Session, model_id: int, corpus_id: int) -> list[UnitSource]:
+        models.check_sources(session, model_id, self.sources)
+        done = ledger.find_complete(session, model_id, corpus_id, self.settings)
+        for source in self.sources:
+            source_id, scan_id, is_current = done.get(source.slug, (0, 0, True))
+            if not is_current:
+                make_current(session, corpus_id, [source_id], scan_id)
         return [source for source in self.sources if source.slug not in done]
 
-    def scan(self, tokenizer_id: int, corpus: Corpus, sources: list[UnitSource]) -> int:
-        """Scans and stores `sources`; the id of the scan. A failure leaves nothing to be seen.
+    def _take_up(
+        self, session: Session, model_id: int, corpus_id: int, missing: list[UnitSource]
+    ) -> list[Scan]:
+        """Unfinished scans of missing sources alone, enqueued; takes these out of `missing`."""
+        taken = []
+        for scan in ledger.find_unfinished(session, model_id, corpus_id, self.settings):
+            slugs = {source["slug"] for source in scan.request["sources"]}
+            if not slugs <= {source.slug for source in missing}:
+                continue
+            self.progress.note(
+                f"Job {scan.id} was begun before; going on with it where it is."
+                if scan.status == "failed" or not queue.is_under_way(session, scan.id)
+                else f"Job {scan.id} is under way already; joining it."
+            )
+            ledger.take_up(session, scan)
+            missing[:] = [source for source in missing if source.slug not in slugs]
+            taken.append(scan)
+        return taken
 
-        A model without results goes with the last scan that fails: it is made here if it is gone.
-        """
-        details = {"sources": ledger.slugs(sources), "device": str(self.model.device)}
-        with db.session(self.engine) as session:
-            row = models.store_model(session, self.model, tokenizer_id, self.request.name)
-            model_id = row.id
-            scan_id = ledger.begin(session, model_id, corpus.id, self.settings, details)
-        try:
-            self._scan(scan_id, model_id, corpus, sources)
-        except BaseException as error:
-            message = error.message if isinstance(error, AppError) else ledger.INTERRUPTED
-            if isinstance(error, Exception) and not isinstance(error, AppError):
-                message = f"{type(error).__name__}: {error}"
-            with suppress(SQLAlchemyError):  # the database may be what failed
-                ledger.fail(self.engine, scan_id, message)
-            raise
-        return scan_id
-
-    def _scan(self, scan_id: int, model_id: int, corpus: Corpus, sources: list[UnitSource]) -> None:
-        request = self.request
-        sizes = read_sizes(self.engine, corpus.id)
-        sampled = sample_windows(sizes.n_counted, request.atlas_tokens, request.seed)
-        atlas = AtlasBuilder(request.seed, sampled)
-        n_units = sum(source.n_units for source in sources)
-        with (
-            open_scanner(
-                self.model,
-                sources,
-                top_k=request.top_k,
-                context=int(sizes.lengths.max()),
-                scratch=get_settings().data_dir / "scratch",
-            ) as scanner,
-            scanner.collecting(atlas),
-        ):
-            self.progress.start(f"Scanning {n_units:,} units", corpus.n_tokens, "tokens")
-            reporter = Reporter(self.engine, scan_id, self.progress)
-            scanner.run(read_batches(self.engine, corpus.id, scanner.batch_tokens), reporter)
-            self.progress.finish()
-            assert reporter.n_done == corpus.n_tokens, "the windows and the corpus's count disagree"
-            self.progress.start(f"Storing {n_units:,} units", n_units, "units")
-            with storing("the scan"):
-                self._store(scanner, sizes, scan_id, model_id, corpus)
-            self.progress.finish()
-
-    def _store(
-        self, scanner: Scanner, sizes: WindowSizes, scan_id: int, model_id: int, corpus: Corpus
-    ) -> None:
-        """Everything in one transaction, which also completes the scan."""
-        assert scanner.atlas is not None
-        layout = scanner.atlas.layout()
-        results = []
-        with db.session(self.engine) as session:
-            writer = ScanWriter(session, scan_id)
-            writer.prepare()
-            for part in scanner.sources:
-                source_id = models.store_source(session, model_id, self.model, part.source)
-                result = SourceResult(source_id, part.moments, layout.n_positions)
-                blocks = finish_source(
-                    part, layout, sizes.lengths, scanner.threads, scanner.n_threads
+    def _request(self, session: Session, model_id: int, missing: list[UnitSource]) -> ScanRequest:
+        request, model = self.request, self.model
+        specs = {source.slug: _portable(spec) for source, spec in self._dictionaries()}
+        names = ("slug", "kind", "layer", "n_units", "weights_hash")
+        return ScanRequest(
+            model=_portable(request.model),
+            revision=model.revision or request.revision,
+            needs_remote_code=request.trust_remote_code,
+            weights_hash=model.weights_hash,
+            tokenizer_hash=model.tokenizer_hash,
+            context=request.context,
+            sources=[
+                PlannedSource(
+                    id=models.store_source(session, model_id, source),
+                    spec=specs.get(source.slug),
+                    **{name: getattr(source, name) for name in names},
                 )
-                for block in blocks:
-                    writer.write(result, [block])
-                    self.progress.advance(len(block))
-                results.append(result)
-            writer.complete(corpus.id, results, corpus.n_tokens)
+                for source in missing
+            ],
+        )
+
+    def _dictionaries(self) -> list[tuple[UnitSource, str]]:
+        """Sources that are not neurons, which come first, with what named them."""
+        n_neurons = len(self.sources) - len(self.request.saes)
+        return list(zip(self.sources[n_neurons:], self.request.saes, strict=True))
+
+    def wait(self, scan_ids: list[int]) -> None:
+        """Carries scans out in this process, and whoever else works on them, until all are done."""
+        request = self.request
+        options = WorkerOptions(request.device, request.threads, request.trust_remote_code)
+        worker = ShardWorker(self.engine, options, [queue.queue_name(each) for each in scan_ids])
+        with db.session(self.engine) as session:
+            scans = [session.get_one(Scan, scan_id) for scan_id in scan_ids]
+            requests = [ScanRequest.model_validate(scan.request) for scan in scans]
+        worker.adopt(scan_ids[0], Loaded(self.model, self._only(requests[0])))
+        thread = Thread(target=worker.run, name="worker")
+        thread.start()
+        try:
+            for scan_id, asked in zip(scan_ids, requests, strict=True):
+                n_units = sum(source.n_units for source in asked.sources)
+                follow(self.engine, scan_id, n_units, self.progress, thread.is_alive)
+        finally:
+            worker.leave()
+            thread.join()
+
+    def _only(self, request: ScanRequest) -> list[UnitSource]:
+        by_slug = {source.slug: source for source in self.sources}
+        return [by_slug[planned.slug] for planned in request.sources]
+
+
+def _portable(spec: str) -> str:
+    """A directory by its whole path, since workers run elsewhere; other names as they are."""
+    path = Path(spec).expanduser()
+    return str(path.resolve()) if path.exists() else spec
 
 
 def _check_counts(request: IndexRequest) -> None:
@@ -278,7 +320,7 @@ def _load_sources(request: IndexRequest, model: LoadedModel) -> list[UnitSource]
     ]
     for spec, name in zip(request.saes, names, strict=True):
         sources.append(sae_source(spec, model, name))
-        taken = ledger.slugs(sources[:-1])
+        taken = [source.slug for source in sources[:-1]]
         if sources[-1].slug in taken:
             raise InvalidInput(
                 f"Two sources would be called {sources[-1].slug!r}. Pass a --sae-name for each "

@@ -17,8 +17,8 @@ from app.jobs.schemas import JobDetail, JobStatus, JobWorker
 from app.jobs.strip import ShardRow
 from app.language_models.queries import unknown
 from app.models import Corpus, LanguageModel, Scan, ScanSource, Shard, Source, Worker
+from app.models.jobs import SECONDS_ALIVE
 
-ALIVE_SECONDS = 15
 """A worker that was not seen for longer is taken for dead."""
 UNFINISHED: tuple[JobStatus, ...] = ("queued", "running")
 OVER: tuple[JobStatus, ...] = ("complete", "failed", "cancelled")
@@ -135,7 +135,7 @@ def _is_alive() -> ColumnElement[bool]:
     """Seen lately. A time far ahead was written under a clock that was set back since, so it says
     nothing; nobody alive writes one."""
     age = func.extract("epoch", func.now() - Worker.seen_at)
-    return func.abs(age) <= ALIVE_SECONDS
+    return func.abs(age) <= SECONDS_ALIVE
 
 
 def _details(session: Session, rows: Sequence[Row[Scan, str, str, bool]]) -> list[JobDetail]:

@@ -27,6 +27,11 @@ def cancel(session: Session, job_id: int) -> None:
         )
     scan.status, scan.error, scan.finished_at = "cancelled", None, session.scalar(func.now())
     session.flush()
+    drop_shards(session, job_id)
+
+
+def drop_shards(session: Session, job_id: int) -> None:
+    """Drops an unfinished job's shards and everything that was flushed of it."""
     session.execute(delete(Shard).where(Shard.scan_id == job_id))
     partitions.drop(session.connection(), UNFINISHED_TABLES, job_id)
 

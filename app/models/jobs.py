@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
 
+SECONDS_ALIVE = 15
+"""A worker that was not seen for so long is taken for dead, and its shard for free."""
+
 
 class Shard(Base):
     """One piece of a scan's work, which one worker at a time carries out.

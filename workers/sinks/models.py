@@ -7,7 +7,7 @@ from sqlalchemy import delete, exists, select, text
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, InvalidInput
-from app.models import LanguageModel, Scan, Source, Tokenizer
+from app.models import LanguageModel, Scan, ScanSource, Shard, Source, Tokenizer, Unit
 from app.slugs import MAX_LENGTH, RESERVED, is_slug, slugify
 from workers.kernels.logit_lens import LogitLens, logit_lens
 from workers.sinks.scans import write_units
@@ -87,13 +87,21 @@ def store_model(
 
 
 def drop_unused(session: Session, model_id: int) -> None:
-    """Drops a model's row unless it has sources, or a scan under way, whose process needs it."""
+    """Drops a model's sources that no scan has completed or needs, and its row if none is left."""
     session.execute(_LOCK)
-    has_sources = exists().where(Source.language_model_id == model_id)
-    is_scanned = exists().where(Scan.language_model_id == model_id, Scan.status == "running")
+    has_shards = exists().where(Shard.scan_id == Scan.id)
+    scans = select(Scan).where(Scan.language_model_id == model_id, has_shards)
+    needed = {slug for scan in session.scalars(scans) for slug in scan.settings["sources"]}
+    is_scanned = exists().where(ScanSource.source_id == Source.id)
     session.execute(
-        delete(LanguageModel).where(LanguageModel.id == model_id, ~has_sources, ~is_scanned)
+        delete(Source).where(
+            Source.language_model_id == model_id, ~is_scanned, Source.slug.not_in(needed)
+        )
     )
+    if needed:
+        return
+    has_sources = exists().where(Source.language_model_id == model_id)
+    session.execute(delete(LanguageModel).where(LanguageModel.id == model_id, ~has_sources))
 
 
 def check_sources(session: Session, model_id: int, sources: Sequence[UnitSource]) -> None:
@@ -109,12 +117,10 @@ def check_sources(session: Session, model_id: int, sources: Sequence[UnitSource]
             )
 
 
-def store_source(
-    session: Session, language_model_id: int, model: LoadedModel, source: UnitSource
-) -> int:
-    """The id of the source's row, made with its units and their logit lens unless it is there.
+def store_source(session: Session, language_model_id: int, source: UnitSource) -> int:
+    """The id of the source's row, made unless it is there; `store_units` fills it.
 
-    Scans of one model over several corpora may finish at once: each waits here for the one before
+    Scans of one model over several corpora may be begun at once: each waits here for the one before
     to commit, and then finds its sources. Raises Conflict where that one gave the slug to others.
     """
     lock = text("SELECT pg_advisory_xact_lock(hashtext('unitscope.sources'), :model_id)")
@@ -131,8 +137,15 @@ def store_source(
     )
     session.add(row)
     session.flush()
-    write_units(session.connection(), row.id, _lens(model, source))
     return row.id
+
+
+def store_units(session: Session, source_id: int, model: LoadedModel, source: UnitSource) -> None:
+    """Fills a source with its units and their logit lens, unless they are there."""
+    session.get_one(Source, source_id, with_for_update=True)
+    if session.scalar(select(exists().where(Unit.source_id == source_id))):
+        return
+    write_units(session.connection(), source_id, _lens(model, source))
 
 
 def _lens(model: LoadedModel, source: UnitSource) -> LogitLens:

@@ -1,0 +1,59 @@
+"""The last shard: all partials merged, block by block, and the scan completed."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Int, Int32
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from app.models import Corpus, Shard
+from workers.jobs.settings import ScanRequest, ScanSettings
+from workers.packing import PackedExamples, pack_list
+from workers.partials import MergedBlock, greatest_first, least_first, merge_block
+from workers.sinks import partials
+from workers.sinks.scans import ScanWriter, SourceResult
+from workers.sources.stored_windows import WindowSizes
+
+RANKS = {"top": greatest_first, "bottom": least_first}
+
+
+def finish_scan(
+    session: Session,
+    scan_id: int,
+    corpus: Corpus,
+    request: ScanRequest,
+    settings: ScanSettings,
+    sizes: WindowSizes,
+    sampled: Int32[np.ndarray, " sampled"],
+) -> None:
+    """Completes the scan in the session's transaction, once every other shard is done."""
+    writer = ScanWriter(session, scan_id)
+    writer.prepare()
+    n_atlas_positions = int(sizes.n_counted[sampled].sum())
+    results = []
+    for source in request.sources:
+        n_active = np.zeros(source.n_units, np.int64)
+        n_tokens = 0
+        for block in partials.read(session.connection(), scan_id, source.id):
+            merged = merge_block(block.payloads, dict.fromkeys(RANKS, settings.top_k), RANKS)
+            last = block.first_unit + len(merged.moments.n_active)
+            n_active[block.first_unit : last] = merged.moments.n_active.numpy()
+            n_tokens = merged.moments.n_tokens
+            writer.write_moments(source.id, block.first_unit, merged.moments)
+            writer.write_examples(source.id, _packed(merged, block.first_unit, sizes.lengths))
+        results.append(SourceResult(source.id, n_active, n_tokens, n_atlas_positions))
+        assert n_tokens == corpus.n_tokens, "the shards and the corpus's count disagree"
+    writer.complete(corpus.id, results, corpus.n_tokens)
+    partials.drop(session.connection(), scan_id)
+    session.execute(delete(Shard).where(Shard.scan_id == scan_id))
+
+
+def _packed(
+    merged: MergedBlock, first: int, lengths: Int[np.ndarray, " windows"]
+) -> Iterator[tuple[int, PackedExamples]]:
+    for unit in range(len(merged.moments.n_active)):
+        for kind, entries in merged.lists.items():
+            packed = pack_list(kind, entries.of(unit), lengths)
+            if packed is not None:
+                yield first + unit, packed

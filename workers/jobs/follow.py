@@ -1,0 +1,85 @@
+"""What a person who waits for a scan sees: a bar from the database, and what goes wrong."""
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Engine, func, select
+
+from app import db
+from app.errors import AppError, Conflict, InvalidInput
+from app.models import Scan, Shard, Worker
+from workers.progress import Progress
+
+_SECONDS_BETWEEN_LOOKS = 0.25
+
+
+def follow(
+    engine: Engine, scan_id: int, n_units: int, progress: Progress, is_alive: Callable[[], bool]
+) -> None:
+    """Returns when the scan is complete. Raises AppError, in the words of what failed.
+
+    `is_alive`: whether the worker in this process goes on; without it nobody may be left.
+    """
+    teller = _Teller(progress, n_units)
+    try:
+        while True:
+            with db.session(engine) as session:
+                scan = session.get_one(Scan, scan_id)
+                teller.tell(session, scan)
+            if scan.status == "complete":
+                return
+            if scan.status == "failed":
+                raise InvalidInput(scan.error or "The scan failed.")
+            if scan.status == "cancelled":
+                raise Conflict(f"Job {scan_id} was cancelled.")
+            if not is_alive():
+                raise AppError("The worker in this process ended; the reason stands above.")
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    finally:
+        teller.finish()
+
+
+class _Teller:
+    """Passes on what changed since the last look."""
+
+    def __init__(self, progress: Progress, n_units: int) -> None:
+        self._progress, self._n_units = progress, n_units
+        self._n_done: int | None = None
+        self._said: set[str] = set()
+
+    def tell(self, session: db.Session, scan: Scan) -> None:
+        """One look."""
+        n_done = min(_n_tokens_done(session, scan), scan.n_tokens)
+        if self._n_done is None:
+            name = f"Scanning {self._n_units:,} units"
+            self._progress.start(name, scan.n_tokens, "tokens")
+            self._n_done = 0
+        if n_done > self._n_done:
+            self._progress.advance(n_done - self._n_done)
+            self._n_done = n_done
+        for trouble in _troubles(session, scan.id) - self._said:
+            self._said.add(trouble)
+            self._progress.note(trouble)
+
+    def finish(self) -> None:
+        """The last look is over."""
+        if self._n_done is not None:
+            self._progress.finish()
+
+
+def _n_tokens_done(session: db.Session, scan: Scan) -> int:
+    if scan.status == "complete":
+        return scan.n_tokens
+    flushed = select(func.sum(Shard.n_tokens_done)).where(Shard.scan_id == scan.id)
+    under_way = select(func.sum(Worker.n_tokens_done)).where(Worker.scan_id == scan.id)
+    return int(session.scalar(flushed) or 0) + int(session.scalar(under_way) or 0)
+
+
+def _troubles(session: db.Session, scan_id: int) -> set[str]:
+    """What went wrong and will be tried again, or is being waited for."""
+    shards = select(Shard.error).where(Shard.scan_id == scan_id, Shard.error.is_not(None))
+    workers = select(Worker.doing).where(
+        Worker.scan_id == scan_id, Worker.doing.startswith("waiting: ")
+    )
+    found = {f"Trying again: {error}" for error in session.scalars(shards)}
+    return found | {doing.capitalize() for doing in session.scalars(workers)}

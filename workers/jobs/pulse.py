@@ -1,0 +1,146 @@
+"""A worker's sign of life: a thread that writes its row every two seconds, and reads what it should
+stop doing. Now and then it also sweeps the queue. All times are the database server's.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from threading import Event, Lock, Thread
+from uuid import UUID, uuid4
+
+from procrastinate.exceptions import ConnectorException
+from sqlalchemy import Engine, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+
+from app import db
+from app.models import Scan, Shard, Worker
+from workers.jobs import queue
+from workers.jobs.claims import Claim
+
+logger = logging.getLogger("unitscope.worker")
+
+SECONDS_BETWEEN_BEATS = 2.0
+_BEATS_BETWEEN_SWEEPS = 3
+_SECONDS_OF_RATE = 8.0
+
+
+@dataclass
+class Activity:
+    """What a worker does now; written by its working thread, read by its pulse."""
+
+    held: Claim | None = None
+    doing: str = "waiting"
+    n_tokens: int = 0
+    should_stop: Event = field(default_factory=Event)
+    _counts: deque[tuple[float, int]] = field(default_factory=deque)
+    _total: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def begin(self, held: Claim, doing: str) -> None:
+        """A shard is begun."""
+        with self._lock:
+            self.held, self.doing, self.n_tokens = held, doing, 0
+            self.should_stop.clear()
+            self._counts.clear()
+
+    def say(self, doing: str) -> None:
+        """The same shard, another stage."""
+        self.doing = doing
+
+    def add(self, n_tokens: int) -> None:
+        """So many more counted positions were scanned, and are not flushed yet."""
+        with self._lock:
+            self.n_tokens += n_tokens
+            self._total += n_tokens
+
+    def flushed(self) -> None:
+        """What was scanned stands in the shard's row now."""
+        with self._lock:
+            self.n_tokens = 0
+
+    def end(self) -> None:
+        """Nothing is in hand."""
+        with self._lock:
+            self.held, self.doing, self.n_tokens = None, "waiting", 0
+
+    def rate(self) -> float | None:
+        """Tokens a second over the last seconds; None where nothing is scanned."""
+        now = time.monotonic()
+        with self._lock:
+            self._counts.append((now, self._total))
+            while len(self._counts) > 2 and now - self._counts[0][0] > _SECONDS_OF_RATE:
+                self._counts.popleft()
+            then, total = self._counts[0]
+            if self.doing != "scanning" or now == then:
+                return None
+            return (self._total - total) / (now - then)
+
+
+class Pulse:
+    """Beats from `start` to `stop`; a database that is away for a while stops nothing."""
+
+    def __init__(self, engine: Engine, device: str, activity: Activity) -> None:
+        self.worker_id: UUID = uuid4()
+        self._engine, self._device, self._activity = engine, device, activity
+        self._over = Event()
+        self._thread = Thread(target=self._run, name="pulse", daemon=True)
+
+    def start(self) -> None:
+        """The first beat is over when this returns: claims need the worker's row."""
+        self._beat()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the beats and takes the worker's row away, which frees what it may still hold."""
+        self._over.set()
+        self._thread.join()
+        try:
+            with db.session(self._engine) as session:
+                session.execute(delete(Worker).where(Worker.id == self.worker_id))
+        except DBAPIError:
+            logger.info("the database is away; the worker's row will be forgotten later")
+
+    def _run(self) -> None:
+        n_beats = 0
+        while not self._over.wait(SECONDS_BETWEEN_BEATS):
+            n_beats += 1
+            try:
+                self._beat()
+                if n_beats % _BEATS_BETWEEN_SWEEPS == 0:
+                    queue.sweep(self._engine)
+            except (DBAPIError, ConnectorException) as error:
+                logger.warning("no sign of life could be given: %s", error)
+
+    def _beat(self) -> None:
+        activity = self._activity
+        held = activity.held
+        row = {
+            "scan_id": held and held.scan_id,
+            "shard": held and held.index,
+            "doing": activity.doing,
+            "n_tokens_done": activity.n_tokens,
+            "tokens_per_second": activity.rate(),
+            "seen_at": func.now(),
+        }
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        new = insert(Worker).values(id=self.worker_id, name=name, device=self._device, **row)
+        with db.session(self._engine) as session:
+            session.execute(new.on_conflict_do_update(index_elements=[Worker.id], set_=row))
+            if held is not None and not self._is_wanted(session, held):
+                activity.should_stop.set()
+
+    def _is_wanted(self, session: db.Session, held: Claim) -> bool:
+        query = (
+            select(Scan.status)
+            .join(Shard, Shard.scan_id == Scan.id)
+            .where(
+                Scan.id == held.scan_id,
+                Shard.index == held.index,
+                Shard.worker_id == self.worker_id,
+            )
+        )
+        return session.scalar(query) in ("queued", "running")

@@ -1,0 +1,167 @@
+"""A worker process: takes shards from the queue, one at a time, until it is told to leave.
+
+The queue's own loop (procrastinate) waits for tasks; each runs in a thread of its own and ends in
+one of four ways: the shard is flushed; it is handed back (we leave, or something failed that may go
+better another time); the scan fails (the same failure would come again); or it is no longer ours,
+and what we have of it is thrown away. Nothing of that is lost when the process is killed: the shard
+is then free after a few seconds, and goes on from its last flush.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from threading import Event
+
+import procrastinate
+import psycopg
+import torch
+from procrastinate.exceptions import ConnectorException
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from app.errors import AppError, NotFound
+from workers.jobs import claims, ledger, queue
+from workers.jobs.claims import Claim, ClaimLost
+from workers.jobs.loading import Loaded
+from workers.jobs.options import WorkerOptions
+from workers.jobs.pulse import Activity, Pulse
+from workers.jobs.session import HandedBack, ScanSession, Unfinished
+from workers.sinks.copying import StorageFull
+
+logger = logging.getLogger("unitscope.worker")
+
+RETRYABLE = (DBAPIError, psycopg.Error, StorageFull, NotFound, OSError, MemoryError)
+"""What may go better another time, or on another machine."""
+_SECONDS_BETWEEN_CONNECTIONS = 1.0
+_SECONDS_BETWEEN_POLLS = 2.0
+_MOST_SECONDS_BACK = 60.0
+
+
+class ShardWorker:
+    """One worker; `queues` are the scans that it serves, None for all."""
+
+    def __init__(
+        self, engine: Engine, options: WorkerOptions, queues: Sequence[str] | None = None
+    ) -> None:
+        self._engine, self._options, self._queues = engine, options, queues
+        self._activity = Activity()
+        self._pulse = Pulse(engine, options.device, self._activity)
+        self._session: ScanSession | None = None
+        self._leaving = Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    def adopt(self, scan_id: int, loaded: Loaded) -> None:
+        """Takes a model that is loaded already for the scan it was loaded for."""
+        self._session = ScanSession(self._engine, scan_id, self._options, loaded)
+
+    def run(self) -> None:
+        """Serves until `leave`; a database that goes away is waited for."""
+        self._pulse.start()
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._forget_session()
+            self._pulse.stop()
+
+    def leave(self) -> None:
+        """Ends `run` soon: the shard in hand is flushed as far as it is, and handed back.
+
+        May be called from any thread, and from a signal's handler.
+        """
+        self._leaving.set()
+        self._activity.should_stop.set()
+        if self._loop is not None and self._serving is not None:
+            self._loop.call_soon_threadsafe(self._serving.cancel)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        while not self._leaving.is_set():
+            self._serving = asyncio.create_task(self._serve_once())
+            if self._leaving.is_set():
+                self._serving.cancel()
+            try:
+                await self._serving
+                if self._options.is_once:
+                    return
+            except asyncio.CancelledError:
+                continue
+            except (ConnectorException, psycopg.Error, OSError) as error:
+                logger.warning("the database is away: %s", error)
+                await asyncio.sleep(_SECONDS_BETWEEN_CONNECTIONS)
+
+    async def _serve_once(self) -> None:
+        url = self._engine.url.set(drivername="postgresql")
+        conninfo = url.render_as_string(hide_password=False)
+        connector = procrastinate.PsycopgConnector(conninfo=conninfo, min_size=1, max_size=3)
+        app = procrastinate.App(connector=connector)
+        app.task(name=queue.RUN_SHARD)(self._run_shard)
+        async with app.open_async():
+            await app.run_worker_async(
+                queues=self._queues,  # type: ignore[arg-type]  # None means all
+                name=str(self._pulse.worker_id),
+                wait=not self._options.is_once,
+                delete_jobs="always",
+                install_signal_handlers=False,
+                fetch_job_polling_interval=_SECONDS_BETWEEN_POLLS,
+            )
+
+    def _run_shard(self, scan_id: int, shard: int) -> None:
+        """The task: whatever comes of it is written down, so it never raises for the queue."""
+        if self._leaving.is_set():
+            return
+        try:
+            held = claims.claim(self._engine, scan_id, shard, self._pulse.worker_id)
+        except DBAPIError as error:
+            logger.warning("shard %s of scan %s could not be claimed: %s", shard, scan_id, error)
+            return
+        if held is None:
+            return
+        self._activity.begin(held, "loading")
+        if self._leaving.is_set():
+            self._activity.should_stop.set()
+        try:
+            self._carry_out(held)
+        except RETRYABLE as error:  # from writing down what came of it
+            logger.warning("shard %s of scan %s: %s", shard, scan_id, error)
+            self._forget_session()
+        finally:
+            self._activity.end()
+
+    def _carry_out(self, held: Claim) -> None:
+        try:
+            self._session_of(held.scan_id).carry_out(held, self._activity)
+        except HandedBack as error:
+            if isinstance(error, Unfinished):
+                self._forget_session()
+            claims.hand_back(self._engine, held)
+        except ClaimLost:
+            self._forget_session()
+        except (*RETRYABLE, torch.OutOfMemoryError) as error:
+            self._give_back(held, error)
+        except AppError as error:
+            self._forget_session()
+            ledger.fail(self._engine, held.scan_id, error.message, is_final=True)
+        except Exception as error:
+            logger.exception("shard %s of scan %s", held.index, held.scan_id)
+            self._give_back(held, error)
+
+    def _give_back(self, held: Claim, error: BaseException) -> None:
+        """After a failure that another attempt may not have; each waits longer."""
+        self._forget_session()
+        said = error.message if isinstance(error, AppError) else f"{type(error).__name__}: {error}"
+        seconds = min(2.0**held.n_attempts, _MOST_SECONDS_BACK)
+        claims.hand_back(self._engine, held, error=said[:2000], seconds=seconds)
+
+    def _session_of(self, scan_id: int) -> ScanSession:
+        """The scan's session; that of another scan gives its memory back first."""
+        if self._session is not None and self._session.scan_id != scan_id:
+            self._forget_session()
+        if self._session is None:
+            self._session = ScanSession(self._engine, scan_id, self._options)
+        return self._session
+
+    def _forget_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._session = None
