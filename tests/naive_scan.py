@@ -1,5 +1,6 @@
 """What a scan should find, by loops that a reader can check against the definitions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,20 @@ def extremes(windows: list[Window], unit: int, k: int, sign: int) -> list[NaiveE
             continue
         found.append(_example(window, unit, position, value))
     return sorted(found, key=lambda example: (-sign * example.value, example.window))[:k]
+
+
+def active_sample(
+    windows: list[Window], unit: int, k: int, key: Callable[[int], int]
+) -> list[NaiveExample]:
+    """Of the windows where the unit is active, the k with the smallest keys."""
+    found = []
+    for window in windows:
+        counted = window.counted(unit)
+        if window.is_duplicate or not any(value > 0 for _, value in counted):
+            continue
+        position, value = min(counted, key=lambda pair: (-pair[1], pair[0]))
+        found.append(_example(window, unit, position, value))
+    return sorted(found, key=lambda example: key(example.window))[:k]
 
 
 def _example(window: Window, unit: int, position: int, value: float) -> NaiveExample:

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from app.errors import InvalidInput
 from workers.atlas import AtlasBuilder, Taken
-from workers.kernels import extremes, fused, moments
+from workers.kernels import extremes, fused, gather, moments
 from workers.kernels.extremes import Extremes
 from workers.kernels.moments import Moments
 from workers.memory import keep_freed_memory
@@ -41,6 +41,8 @@ from workers.spool import SourceSpool, open_spools
 # a CPU a quarter of the tokens halves the time of an SAE's encoder.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
 READ_BYTES = {"cpu": 8 << 20, "cuda": 1 << 30}
+# Windows in the sample of a unit's active ones.
+N_ACTIVE = 5
 # Bytes of hooked activations that all threads together may hold.
 IN_FLIGHT_BYTES = 1 << 30
 
@@ -52,7 +54,8 @@ class SourceScan:
     source: UnitSource
     moments: Moments
     top: Extremes
-    bottom: Extremes
+    bottom: Extremes | None  # None where no unit is ever negative
+    active: Extremes | None  # of sparse sources: a sample of the windows where a unit is active
     spool: SourceSpool | None = None  # only while the atlas is collected
     buffer: Float32[np.ndarray, " size"] = field(
         default_factory=lambda: np.empty(0, dtype=np.float32)
@@ -62,7 +65,8 @@ class SourceScan:
     @property
     def lists(self) -> dict[str, Extremes]:
         """Its lists of windows, by the kind of example that they become."""
-        return {"top": self.top, "bottom": self.bottom}
+        lists = {"top": self.top, "bottom": self.bottom, "active": self.active}
+        return {kind: state for kind, state in lists.items() if state is not None}
 
 
 @dataclass(slots=True)
@@ -188,13 +192,14 @@ def _update(
     """Adds windows to moments and extremes; the first with a NaN or infinity, or -1."""
     given = (batch.windows[rows], batch.is_counted[rows], batch.is_duplicate[rows])
     if units.device.type == "cpu":
-        return fused.update(part.moments, part.top, part.bottom, units.float(), *given)
+        state = (part.moments, part.top, part.bottom)
+        return fused.update(*state, units.float(), *given, active=part.active)
     windows, is_counted, is_duplicate = (tensor.to(units.device) for tensor in given)
     bad = moments.first_bad_window(units, is_counted)
     if bad < 0:
         moments.update(part.moments, units, is_counted)
-        for state in (part.top, part.bottom):
-            extremes.update(state, units, windows, is_counted, is_duplicate)
+        for each in part.lists.values():
+            extremes.update(each, units, windows, is_counted, is_duplicate)
     return bad
 
 
@@ -214,7 +219,7 @@ def _by_unit(
     if part.buffer.size < size:
         part.buffer = np.empty(size, dtype=np.float32)
     by_unit = part.buffer[:size].reshape(shape)
-    fused.gather_by_unit(units.float(), is_counted, taken, by_unit)
+    gather.gather_by_unit(units.float(), is_counted, taken, by_unit)
     return by_unit
 
 
@@ -226,14 +231,16 @@ def open_scanner(
     top_k: int,
     context: int,
     scratch: Path,
+    seed: int = 0,
     n_threads: int | None = None,
 ) -> Iterator[Scanner]:
     """A scanner of `sources` with nothing added, for windows of at most `context` tokens.
 
-    Scratch files of atlases go to `scratch`. `n_threads`: None for as many as torch uses.
+    Scratch files of atlases go to `scratch`. `seed` is the scan's: it draws the samples of active
+    windows. `n_threads`: None for as many as torch uses.
     """
     keep_freed_memory()
-    parts = [_start(source, top_k, context, model.device) for source in sources]
+    parts = [_start(source, top_k, context, seed, model.device) for source in sources]
     n_batches, n_inside = _share_threads(model, sources, n_threads or torch.get_num_threads())
     replicas: SimpleQueue[LoadedModel] = SimpleQueue()
     for number in range(n_batches):
@@ -260,13 +267,27 @@ def _share_threads(
     return n_batches, max(n_all // n_batches, 1)
 
 
-def _start(source: UnitSource, top_k: int, context: int, device: torch.device) -> SourceScan:
+def _start(
+    source: UnitSource, top_k: int, context: int, seed: int, device: torch.device
+) -> SourceScan:
+    n_units = source.n_units
+    bottom, active = None, None
+    if source.is_signed:
+        bottom = extremes.empty(n_units, top_k, context, -1, device)
+    if source.is_sparse:
+        active = extremes.empty(n_units, N_ACTIVE, context, 1, device, seed=active_seed(seed))
     return SourceScan(
         source=source,
-        moments=moments.empty(source.n_units, device),
-        top=extremes.empty(source.n_units, top_k, context, 1, device),
-        bottom=extremes.empty(source.n_units, top_k, context, -1, device),
+        moments=moments.empty(n_units, device),
+        top=extremes.empty(n_units, top_k, context, 1, device),
+        bottom=bottom,
+        active=active,
     )
+
+
+def active_seed(seed: int) -> int:
+    """The seed of the samples of active windows in a scan with `seed`."""
+    return seed + 4
 
 
 def _not_finite(slug: str, window: int, model: LoadedModel) -> InvalidInput:

@@ -12,11 +12,16 @@ from hypothesis import strategies as st
 from tests import naive_scan
 from tests.naive_scan import NaiveExample, Window
 from tests.property.activations import batchings, scans, tensors
-from workers.kernels import extremes, fused, moments
+from workers.kernels import extremes, fused, moments, sampling
 from workers.kernels.extremes import NO_WINDOW, Extremes
 from workers.kernels.moments import Moments
 
-CONTEXT = 6
+CONTEXT, SEED = 6, 2**63 + 11
+
+
+def key_of(window: int) -> int:
+    """The window's place in the draw."""
+    return int(sampling.draw_keys(np.array([window]), SEED)[0])
 
 
 @dataclass
@@ -24,6 +29,7 @@ class State:
     moments: Moments
     top: Extremes
     bottom: Extremes
+    active: Extremes
 
 
 def new_state(n_units: int, k: int) -> State:
@@ -31,19 +37,20 @@ def new_state(n_units: int, k: int) -> State:
         moments.empty(n_units),
         extremes.empty(n_units, k, CONTEXT, 1),
         extremes.empty(n_units, k, CONTEXT, -1),
+        extremes.empty(n_units, k, CONTEXT, 1, seed=SEED),
     )
 
 
 def add_compiled(state: State, batch: list[Window]) -> None:
-    bad = fused.update(state.moments, state.top, state.bottom, *tensors(batch))
-    assert bad == -1
+    given = (state.moments, state.top, state.bottom)
+    assert fused.update(*given, *tensors(batch), active=state.active) == -1
 
 
 def add_plain(state: State, batch: list[Window]) -> None:
     x, windows, is_counted, is_duplicate = tensors(batch)
     assert moments.first_bad_window(x, is_counted) == -1
     moments.update(state.moments, x, is_counted)
-    for side in (state.top, state.bottom):
+    for side in (state.top, state.bottom, state.active):
         extremes.update(side, x, windows, is_counted, is_duplicate)
 
 
@@ -79,6 +86,8 @@ def check(state: State, scanned: list[Window], k: int) -> None:
         for side in (state.top, state.bottom):
             expected = naive_scan.extremes(scanned, unit, k, side.sign)
             assert examples_of(side, unit, scanned) == expected
+        expected = naive_scan.active_sample(scanned, unit, k, key_of)
+        assert examples_of(state.active, unit, scanned) == expected
         expected_moments = naive_scan.moments(scanned, unit)
         found = state.moments
         assert found.n_tokens == expected_moments.n_tokens
@@ -120,6 +129,7 @@ def test_partial_results_merge_to_those_of_the_union(add, data, k):
         moments.merge(a.moments, b.moments),
         extremes.merge(a.top, b.top),
         extremes.merge(a.bottom, b.bottom),
+        extremes.merge(a.active, b.active),
     )
     check(merged, scanned, k)
 
@@ -160,3 +170,24 @@ def test_a_counted_nan_or_infinity_is_found_in_its_window(bad, where):
     assert moments.first_bad_window(x, is_counted) == -1
     assert fused.update(state.moments, state.top, state.bottom, x, windows, is_counted, none) == -1
     assert torch.isfinite(state.moments.sums).all()
+
+
+@given(
+    numbers=st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=20),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_the_order_of_draws_is_the_same_on_every_device(numbers, seed):
+    keys = sampling.draw_keys(np.array(numbers), seed)
+    order = sampling.draw_order(torch.tensor(numbers, dtype=torch.int32), seed)
+    assert [int(key) - 2**63 for key in keys] == order.tolist()
+
+
+@given(data=st.data(), k=st.integers(1, 3))
+def test_lists_that_are_not_kept_change_nothing_else(data, k):
+    scanned = data.draw(scans())
+    whole, less = new_state(scanned[0].x.shape[1], k), new_state(scanned[0].x.shape[1], k)
+    add_compiled(whole, scanned)
+    fused.update(less.moments, less.top, None, *tensors(scanned))
+    assert torch.equal(less.top.values, whole.top.values)
+    assert torch.equal(less.top.windows, whole.top.windows)
+    assert torch.equal(less.moments.sums, whole.moments.sums)

@@ -1,10 +1,14 @@
-"""The k strongest windows of every unit, exact over everything that was added.
+"""Lists of windows of every unit, exact over all that was added: the k strongest, or k drawn.
 
 A window enters a unit's list with its strongest counted position, so there is one example a
 window. Lists are ordered by (-activation, window) for the top and (activation, window) for the
 bottom; within a window the first position of the extreme wins. The order is total, so any
 batching and any order of windows give the same lists, and `merge` of two disjoint parts is the
 list of their union.
+
+A list with a `seed` is a uniform sample of the windows where the unit is active (activation > 0):
+the k of them that come first by a hash of window and seed (a bottom-k sketch: Cohen and Kaplan
+2007). Everything else about it is as in a list of the top.
 
 Not examples: windows flagged as duplicates (an earlier one has the same tokens); for the top,
 windows whose greatest activation is exactly 0 (a latent that does nothing there); for the bottom,
@@ -23,6 +27,7 @@ from jaxtyping import Bool, Float, Int, Int16, Int32, UInt8
 from torch import Tensor
 
 from workers.kernels.levels import encode_rows
+from workers.kernels.sampling import draw_order
 
 NO_WINDOW = 2**31 - 1
 Sign = Literal[1, -1]
@@ -32,6 +37,7 @@ Sign = Literal[1, -1]
 class Extremes:
     """k slots a unit, in any order; an empty slot has window `NO_WINDOW`.
 
+    seed           None for the strongest windows, otherwise that of the sample of active ones
     values         activation at `positions` (float32, exact); -inf · sign in an empty slot
     positions      first counted position of the window's extreme
     max_positions  first counted position of the window's maximum
@@ -40,6 +46,7 @@ class Extremes:
     """
 
     sign: Sign
+    seed: int | None
     values: Float[Tensor, "units k"]
     windows: Int32[Tensor, "units k"]
     positions: Int16[Tensor, "units k"]
@@ -50,12 +57,20 @@ class Extremes:
 
 
 def empty(
-    n_units: int, k: int, context: int, sign: Sign, device: torch.device | str = "cpu"
+    n_units: int,
+    k: int,
+    context: int,
+    sign: Sign,
+    device: torch.device | str = "cpu",
+    *,
+    seed: int | None = None,
 ) -> Extremes:
-    """Lists of nothing, for windows of at most `context` tokens."""
+    """Lists of nothing, for windows of at most `context` tokens; samples, if there is a `seed`."""
+    assert seed is None or sign == 1, "a sample is of windows where the unit is active"
     shape = (n_units, k)
     return Extremes(
         sign=sign,
+        seed=seed,
         values=torch.full(shape, -torch.inf * sign, device=device),
         windows=torch.full(shape, NO_WINDOW, dtype=torch.int32, device=device),
         positions=torch.zeros(shape, dtype=torch.int16, device=device),
@@ -76,13 +91,14 @@ def update(
     """Adds a batch of windows, none of which was added before; activations must be finite."""
     signed = (state.sign * x.float()).masked_fill(~is_counted[:, :, None], -torch.inf)
     strongest = signed.amax(dim=1)
-    enters = _is_example(strongest, state.sign) & ~is_duplicate[:, None]
-    enters &= _beats_worst(state, strongest, windows)
+    can_enter = _is_example(strongest, state) & ~is_duplicate[:, None]
+    ranks = _ranks(state, strongest, windows[:, None].expand(strongest.shape))
+    ranks = ranks.masked_fill(~can_enter, _last_rank(ranks))
+    enters = can_enter & _beats_worst(state, ranks, windows)
     units = enters.any(dim=0).nonzero()[:, 0]
     if len(units) == 0:
         return
-    candidates = torch.where(enters, strongest, -torch.inf)[:, units].T
-    order = _best_of(state, candidates, windows, units)
+    order = _best_of(state, ranks[:, units].T, windows, units)
     k = state.values.shape[1]
     kept, slots = order.clamp(max=k - 1), (order >= k).nonzero()
     for field in _slot_fields(state):
@@ -97,34 +113,54 @@ def merge(a: Extremes, b: Extremes) -> Extremes:
     """The lists of the union of two disjoint sets of windows, best first."""
     both = Extremes(
         a.sign,
+        a.seed,
         **{name: torch.cat((getattr(a, name), getattr(b, name)), 1) for name in _slot_fields(a)},
     )
-    return _take(both, _ranking(both.sign * both.values, both.windows)[:, : a.values.shape[1]])
+    return _take(both, _order(_slot_ranks(both), both.windows)[:, : a.values.shape[1]])
 
 
 def ordered(state: Extremes) -> Extremes:
     """The same lists, best first; empty slots last."""
-    return _take(state, _ranking(state.sign * state.values, state.windows))
+    return _take(state, _order(_slot_ranks(state), state.windows))
 
 
-def _is_example(strongest: Float[Tensor, "batch units"], sign: Sign) -> Bool[Tensor, "..."]:
-    if sign == -1:
+def _is_example(strongest: Float[Tensor, "batch units"], state: Extremes) -> Bool[Tensor, "..."]:
+    if state.sign == -1 or state.seed is not None:
         return strongest > 0
     return (strongest != 0) & (strongest > -torch.inf)  # -inf: a window without counted positions
 
 
+def _ranks(
+    state: Extremes, signed: Float[Tensor, "*shape"], windows: Int32[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"] | Int[Tensor, "*shape"]:
+    """What windows are ordered by, ascending; then by window."""
+    return -signed if state.seed is None else draw_order(windows, state.seed)
+
+
+def _last_rank(ranks: Tensor) -> float | int:
+    """The rank of what is no example; an empty slot's."""
+    return torch.inf if ranks.is_floating_point() else torch.iinfo(ranks.dtype).max
+
+
+def _slot_ranks(state: Extremes) -> Float[Tensor, "units k"] | Int[Tensor, "units k"]:
+    ranks = _ranks(state, state.sign * state.values, state.windows)
+    return ranks.masked_fill(state.windows == NO_WINDOW, _last_rank(ranks))
+
+
 def _beats_worst(
-    state: Extremes, strongest: Float[Tensor, "batch units"], windows: Int32[Tensor, " batch"]
+    state: Extremes,
+    ranks: Float[Tensor, "batch units"] | Int[Tensor, "batch units"],
+    windows: Int32[Tensor, " batch"],
 ) -> Bool[Tensor, "batch units"]:
-    signed = state.sign * state.values
-    worst = signed.amin(dim=1)
-    latest = torch.where(signed == worst[:, None], state.windows, -1).amax(dim=1)
-    return (strongest > worst) | ((strongest == worst) & (windows[:, None] < latest))
+    held = _slot_ranks(state)
+    worst = held.amax(dim=1)
+    latest = torch.where(held == worst[:, None], state.windows, -1).amax(dim=1)
+    return (ranks < worst) | ((ranks == worst) & (windows[:, None] < latest))
 
 
 def _best_of(
     state: Extremes,
-    candidates: Float[Tensor, "touched batch"],
+    candidates: Float[Tensor, "touched batch"] | Int[Tensor, "touched batch"],
     windows: Int32[Tensor, " batch"],
     units: Int[Tensor, " touched"],
 ) -> Int[Tensor, "touched k"]:
@@ -134,18 +170,19 @@ def _best_of(
     stable: they are never among the k.
     """
     k = state.values.shape[1]
-    values = torch.cat((state.sign * state.values[units], candidates), dim=1)
+    ranks = torch.cat((_slot_ranks(state)[units], candidates), dim=1)
     of = torch.cat((state.windows[units], windows.expand(len(units), -1)), dim=1)
-    return _ranking(values, torch.where(values == -torch.inf, NO_WINDOW, of))[:, :k]
+    return _order(ranks, torch.where(ranks == _last_rank(ranks), NO_WINDOW, of))[:, :k]
 
 
-def _ranking(
-    signed: Float[Tensor, "rows slots"], windows: Int32[Tensor, "rows slots"]
+def _order(
+    ranks: Float[Tensor, "rows slots"] | Int[Tensor, "rows slots"],
+    windows: Int32[Tensor, "rows slots"],
 ) -> Int[Tensor, "rows slots"]:
-    """Slots of each row by (-signed, window)."""
+    """Slots of each row by (rank, window)."""
     by_window = windows.argsort(dim=1, stable=True)
-    by_value = signed.gather(1, by_window).argsort(dim=1, descending=True, stable=True)
-    return by_window.gather(1, by_value)
+    by_rank = ranks.gather(1, by_window).argsort(dim=1, stable=True)
+    return by_window.gather(1, by_rank)
 
 
 def _fill(
@@ -178,8 +215,8 @@ def _take(state: Extremes, order: Int[Tensor, "units slots"]) -> Extremes:
         table = getattr(state, name)
         index = order if table.dim() == 2 else order[:, :, None].expand(-1, -1, table.shape[2])
         taken[name] = table.gather(1, index)
-    return Extremes(state.sign, **taken)
+    return Extremes(state.sign, state.seed, **taken)
 
 
 def _slot_fields(state: Extremes) -> list[str]:
-    return [field.name for field in fields(state) if field.name != "sign"]
+    return [field.name for field in fields(state) if field.name not in ("sign", "seed")]

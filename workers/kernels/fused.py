@@ -1,4 +1,4 @@
-"""Moments and both extremes of a batch in one read, compiled for the CPU.
+"""Moments and lists of windows of a batch in one read, compiled for the CPU.
 
 The twin of `moments.update` and `extremes.update`: the same results, but each activation is read
 from memory once. A tile of one window × `BLOCK` units stays in the core's cache: power sums,
@@ -14,16 +14,16 @@ from typing import Any, no_type_check
 
 import numba
 import numpy as np
-from jaxtyping import Bool, Float, Int32, Int64
+from jaxtyping import Bool, Float, Int32
 from torch import Tensor
 
 from app.codec import N_LEVELS
-from workers.kernels.extremes import NO_WINDOW, Extremes
+from workers.kernels.extremes import NO_WINDOW, Extremes, empty
 from workers.kernels.moments import Moments
+from workers.kernels.sampling import mix
 
 BLOCK = 512
 _UNROLL = 4
-_LINE = 16  # float32 numbers in a cache line
 _EMPTY = np.int32(NO_WINDOW)
 _TOP_LEVEL = N_LEVELS - 1
 # Sums may be reordered; NaN and infinity keep their meaning, since bad windows show up by them.
@@ -35,13 +35,16 @@ _ACTIVE, _MAX, _MIN, _N_ROWS = 4, 5, 6, 7
 def update(
     moments: Moments,
     top: Extremes,
-    bottom: Extremes,
+    bottom: Extremes | None,
     x: Float[Tensor, "batch pos units"],
     windows: Int32[Tensor, " batch"],
     is_counted: Bool[Tensor, "batch pos"],
     is_duplicate: Bool[Tensor, " batch"],
+    active: Extremes | None = None,
 ) -> int:
     """Adds a batch of float32 windows on the CPU, in the calling thread; returns -1.
+
+    `active` is a list with a seed.
 
     Where a counted activation is NaN or infinite: the row of such a window, and the state is of no
     further use. Other Python threads run meanwhile; two must not share a state.
@@ -54,22 +57,17 @@ def update(
         is_duplicate.contiguous().numpy(),
         (moments.n_active.numpy(), moments.sums.numpy(), moments.max.numpy(), moments.min.numpy()),
         _slots(top),
-        _slots(bottom),
+        _slots(bottom) if bottom is not None else _NO_SLOTS,
+        _slots(active) if active is not None else _NO_SLOTS,
+        _salt(active),
     )
     return bad
 
 
-def gather_by_unit(
-    x: Float[Tensor, "batch pos units"],
-    is_counted: Bool[Tensor, "batch pos"],
-    rows: Int64[Tensor, " taken"],
-    out: Float[np.ndarray, "units n"],
-) -> None:
-    """Counted activations of the windows in `rows`, unit by unit, into `out`.
-
-    What `x[rows][is_counted[rows]].T` gives, without its two copies.
-    """
-    _gather_units(x.contiguous().numpy(), is_counted.contiguous().numpy(), rows.numpy(), out)
+def _salt(active: Extremes | None) -> np.uint64:
+    seed = active.seed if active is not None and active.seed is not None else 0
+    salt: np.uint64 = mix(np.array([seed % 2**64], dtype=np.uint64))[0]
+    return salt
 
 
 def _slots(state: Extremes) -> tuple[Any, ...]:
@@ -82,6 +80,9 @@ def _slots(state: Extremes) -> tuple[Any, ...]:
         state.highs.numpy(),
         state.levels.numpy(),
     )
+
+
+_NO_SLOTS = _slots(empty(0, 0, 0, 1))
 
 
 def _jit(**options: Any) -> Any:
@@ -102,6 +103,8 @@ def _update_units(
     moments: Any,
     top: Any,
     bottom: Any,
+    active: Any,
+    salt: Any,
 ) -> int:
     """The first window with a NaN or infinity in the first block of units that has any, or -1."""
     n_windows, n_pos, n_units = x.shape
@@ -109,11 +112,12 @@ def _update_units(
     rows = np.empty(n_pos, np.int64)
     column = np.empty(n_pos, np.float32)
     worst_top, worst_bottom = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    worst_active, last_keys = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.uint64)
     for start in range(0, n_units, BLOCK):
         end = min(start + BLOCK, n_units)
-        for unit in range(start, end):
-            worst_top[unit - start] = _worst_slot(top[0][unit], top[1][unit], 1)
-            worst_bottom[unit - start] = _worst_slot(bottom[0][unit], bottom[1][unit], -1)
+        _find_worst(top, start, end, 1, worst_top)
+        _find_worst(bottom, start, end, -1, worst_bottom)
+        _find_last(active, start, end, salt, worst_active, last_keys)
         for w in range(n_windows):
             n_rows = _counted_rows(is_counted[w], rows)
             if n_rows == 0:
@@ -127,6 +131,8 @@ def _update_units(
             of_window = (x[w], is_counted[w], column, windows[w])
             _enter(of_window, tile[_MAX], start, end, 1, top, worst_top)
             _enter(of_window, tile[_MIN], start, end, -1, bottom, worst_bottom)
+            places = (worst_active, last_keys, salt)
+            _enter_sample(of_window, tile[_MAX], start, end, active, places)
     return -1
 
 
@@ -138,6 +144,8 @@ def _enter(
     """Puts one window into the lists that it enters; `worst` is each unit's slot to give up."""
     x, is_counted, column, window = of_window
     values, windows = state[0], state[1]
+    if values.shape[1] == 0:
+        return
     for u in range(end - start):
         unit, signed = start + u, sign * strongest[u]
         if signed == 0 or (sign == -1 and signed < 0):
@@ -150,19 +158,43 @@ def _enter(
 
 @_jit()
 @no_type_check
-def _gather_units(x: Any, is_counted: Any, rows: Any, out: Any) -> None:
-    """Sixteen units at a time: a cache line of `x` is read whole, and one of each row written."""
-    counted = np.empty(x.shape[1], np.int64)
-    at = 0
-    for w in rows:
-        n_rows = _counted_rows(is_counted[w], counted)
-        for start in range(0, out.shape[0], _LINE):
-            end = min(start + _LINE, out.shape[0])
-            for j in range(n_rows):
-                row = x[w, counted[j]]
-                for unit in range(start, end):
-                    out[unit, at + j] = row[unit]
-        at += n_rows
+def _enter_sample(
+    of_window: Any, strongest: Any, start: int, end: int, state: Any, places: Any
+) -> None:
+    """Puts one window into the samples that it enters: where it is active, and its key is early."""
+    x, is_counted, column, window = of_window
+    slots, last_keys, salt = places
+    if state[1].shape[1] == 0:
+        return
+    key = _key(window, salt)
+    for u in range(end - start):
+        if strongest[u] > 0 and key < last_keys[u]:
+            _put(x, start + u, is_counted, column, window, 1, state, slots[u])
+            slots[u], last_keys[u] = _last_slot(state[1][start + u], salt)
+
+
+@_jit()
+@no_type_check
+def _last_slot(windows: Any, salt: Any) -> tuple[int, Any]:
+    """The slot that a window with an earlier key takes, and the key that it has to be before."""
+    last, last_key = 0, np.uint64(0)
+    for slot in range(windows.size):
+        if windows[slot] == _EMPTY:
+            return slot, np.uint64(0xFFFFFFFFFFFFFFFF)
+        key = _key(windows[slot], salt)
+        if key > last_key:
+            last, last_key = slot, key
+    return last, last_key
+
+
+@_jit()
+@no_type_check
+def _key(window: int, salt: Any) -> Any:
+    """`sampling.draw_keys` of one window, `salt` being the mixed seed."""
+    z = (np.uint64(window) ^ salt) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
 
 @_jit()
@@ -267,6 +299,23 @@ def _add_moments(moments: Any, tile: Any, start: int, end: int) -> None:
         n_active[start + u] += np.int64(tile[_ACTIVE, u])
         high[start + u] = max(high[start + u], tile[_MAX, u])
         low[start + u] = min(low[start + u], tile[_MIN, u])
+
+
+@_jit()
+@no_type_check
+def _find_worst(state: Any, start: int, end: int, sign: int, worst: Any) -> None:
+    if state[0].shape[1] > 0:
+        for unit in range(start, end):
+            worst[unit - start] = _worst_slot(state[0][unit], state[1][unit], sign)
+
+
+@_jit()
+@no_type_check
+def _find_last(state: Any, start: int, end: int, salt: Any, slots: Any, last_keys: Any) -> None:
+    if state[1].shape[1] > 0:
+        for unit in range(start, end):
+            slot, key = _last_slot(state[1][unit], salt)
+            slots[unit - start], last_keys[unit - start] = slot, key
 
 
 @_jit()

@@ -6,9 +6,11 @@ the hash: a bijection of 64-bit integers whose output passes the usual tests of 
 """
 
 import numpy as np
-from jaxtyping import Int, UInt64
+from jaxtyping import Int, Int64, UInt64
+from torch import Tensor
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_TOP_BIT = 1 << 63
 
 
 def mix(x: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
@@ -24,6 +26,24 @@ def draw_keys(numbers: Int[np.ndarray, " n"], seed: int) -> UInt64[np.ndarray, "
     """A key for each number; ordering by key is a uniform shuffle that `seed` picks."""
     salt = mix(np.array([seed % 2**64], dtype=np.uint64))
     return mix(np.asarray(numbers).astype(np.uint64) ^ salt)
+
+
+def draw_order(numbers: Int[Tensor, "*shape"], seed: int) -> Int64[Tensor, "*shape"]:
+    """`draw_keys` on any device, as signed integers in the same order."""
+    z = numbers.long() ^ _signed(int(mix(np.array([seed % 2**64], dtype=np.uint64))[0]))
+    z = z + _signed(int(_GOLDEN))  # wraps around, as products do
+    z = (z ^ _shift(z, 30)) * _signed(0xBF58476D1CE4E5B9)
+    z = (z ^ _shift(z, 27)) * _signed(0x94D049BB133111EB)
+    return (z ^ _shift(z, 31)) ^ -_TOP_BIT
+
+
+def _signed(x: int) -> int:
+    return x - 2 * _TOP_BIT if x >= _TOP_BIT else x
+
+
+def _shift(z: Int64[Tensor, "*shape"], n: int) -> Int64[Tensor, "*shape"]:
+    """Shifts right, with zeros from the left."""
+    return (z >> n) & ((1 << (64 - n)) - 1)
 
 
 def sample_windows(

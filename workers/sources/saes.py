@@ -26,6 +26,21 @@ from workers.sources.quiet import LIBRARY_ERRORS, quiet
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 _RELEASE = "saelens:"
 _NEURON_SLUG = re.compile(r"mlp-\d+")
+# What ends in a ReLU: their latents are never negative (matching pursuit adds ReLUs up).
+_UNSIGNED = frozenset(
+    {
+        "standard",
+        "gated",
+        "jumprelu",
+        "topk",
+        "matching_pursuit",
+        "temporal",
+        "transcoder",
+        "skip_transcoder",
+        "jumprelu_transcoder",
+        "jumprelu_skip_transcoder",
+    }
+)
 _CENTRED = "center_writing_weights"
 
 
@@ -48,6 +63,12 @@ class SaeSource:
     sae: Any
     model: LoadedModel
     is_centred: bool
+    is_sparse: bool = True
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a latent may be negative; where SAELens has an architecture new to us, it may."""
+        return self.sae.cfg.architecture() not in _UNSIGNED
 
     def read(self, x: Float[Tensor, "batch pos d"]) -> Float[Tensor, "batch pos units"]:
         """The latents' activations in float32, given the model's at `hook_point`."""

@@ -27,6 +27,7 @@ class UnitSource(Protocol):
     """All units read at one place of one model by one dictionary.
 
     `hook_point` is where `read` wants its input from, `hook_point_out` where the units write.
+    `is_signed`: a unit's activation may be negative. `is_sparse`: most activations are exactly 0.
     """
 
     @property
@@ -41,6 +42,10 @@ class UnitSource(Protocol):
     def layer(self) -> int: ...
     @property
     def n_units(self) -> int: ...
+    @property
+    def is_signed(self) -> bool: ...
+    @property
+    def is_sparse(self) -> bool: ...
     @property
     def weights_hash(self) -> str: ...
     @property
@@ -66,6 +71,8 @@ class NeuronSource:
     details: dict[str, Any]
     model: LoadedModel
     kind: str = "neuron"
+    is_signed: bool = True
+    is_sparse: bool = False
 
     def read(self, x: Float[Tensor, "batch pos units"]) -> Float[Tensor, "batch pos units"]:
         """`x` itself."""

@@ -38,6 +38,8 @@ EXTRA: dict[str, dict[str, Any]] = {
     "transcoder": {"d_out": 32, "apply_b_dec_to_input": False},
     "skip_transcoder": {"d_out": 32, "apply_b_dec_to_input": False},
     "jumprelu_transcoder": {"d_out": 32, "apply_b_dec_to_input": False},
+    "jumprelu_skip_transcoder": {"d_out": 32, "apply_b_dec_to_input": False},
+    "temporal": {"n_heads": 2, "bottleneck_factor": 2, "kval_topk": 5},
 }
 
 
@@ -93,6 +95,18 @@ def test_latents_are_what_saelens_encodes(
     theirs = SAE.load_from_disk(directory).encode(x)
     assert torch.equal(source.read(x), theirs.to_dense() if theirs.is_sparse else theirs)
     assert source.read(x).shape == (2, 9, D_SAE)
+
+
+@pytest.mark.parametrize("architecture", EXTRA)
+def test_only_an_sae_that_says_so_has_negative_latents(
+    model: LoadedModel, directory: Path, architecture: str
+) -> None:
+    is_transcoder = "transcoder" in architecture
+    places = {"hook_name": MLP_IN, "hook_name_out": MLP_OUT} if is_transcoder else {}
+    source = sae_source(str(save_sae(directory, architecture, **places)), model)
+    generator = torch.Generator().manual_seed(0)
+    least = source.read(10 * torch.randn((8, 64, 32), generator=generator)).min()
+    assert bool(least < 0) == source.is_signed
 
 
 @pytest.mark.parametrize("rescale", [False, True])

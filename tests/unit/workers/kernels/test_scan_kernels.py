@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from workers.kernels import extremes, fused, moments, sampling
+from workers.kernels import extremes, fused, gather, moments, sampling
 from workers.sinks.scans import density_histogram
 
 
@@ -122,7 +122,7 @@ def test_gathering_by_unit_equals_indexing() -> None:
     rows = torch.tensor([0, 2, 3])
     wanted = x[rows][is_counted[rows]].T.numpy()
     out = np.empty(wanted.shape, dtype=np.float32)
-    fused.gather_by_unit(x, is_counted, rows, out)
+    gather.gather_by_unit(x, is_counted, rows, out)
     assert np.array_equal(out, wanted)
 
 
@@ -134,6 +134,21 @@ def test_the_sample_of_windows_is_uniform() -> None:
         hits[sampling.sample_windows(n_counted, 400, seed)] += 1
     assert hits.sum() == 400 * 40
     assert np.abs(hits - 80).max() < 5 * np.sqrt(400 * 0.2 * 0.8)
+
+
+def test_the_sample_of_active_windows_is_uniform() -> None:
+    """A unit active in 40 of 80 windows, 5 drawn by each of 400 seeds: each of them 50 times."""
+    x = torch.zeros((80, 1, 1))
+    x[::2] = torch.arange(1.0, 41.0)[:, None, None]
+    given = (torch.arange(80, dtype=torch.int32), torch.ones((80, 1), dtype=torch.bool))
+    hits = np.zeros(80)
+    for seed in range(400):
+        state = extremes.empty(1, 5, 1, 1, seed=seed)
+        extremes.update(state, x, *given, torch.zeros(80, dtype=torch.bool))
+        hits[state.windows[0].numpy()] += 1
+    assert (hits[1::2] == 0).all()
+    assert hits.sum() == 400 * 5
+    assert np.abs(hits[::2] - 50).max() < 5 * np.sqrt(400 * 0.125 * 0.875)
 
 
 def test_densities_fall_into_quarter_decades() -> None:
