@@ -20,6 +20,7 @@ from torch import Tensor
 
 from workers.kernels.extremes import NO_WINDOW, Extremes
 from workers.kernels.moments import Moments
+from workers.kernels.sampling import draw_keys
 
 FIELDS = ("values", "windows", "positions", "max_positions", "lows", "highs", "levels")
 # A payload stays below this, and a block of units is as large as that allows.
@@ -120,6 +121,11 @@ def greatest_first(entries: Arrays) -> Float[np.ndarray, " entries"]:
 def least_first(entries: Arrays) -> Float[np.ndarray, " entries"]:
     """The order of the bottom: by activation, ascending."""
     return np.asarray(entries["values"])
+
+
+def drawn_first(seed: int) -> Rank:
+    """The order of the sample of active windows that `seed` draws."""
+    return lambda entries: draw_keys(entries["windows"], seed)
 
 
 def _best(entries: Arrays, n_units: int, k: int, rank: Rank) -> MergedLists:

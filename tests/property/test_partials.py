@@ -1,4 +1,4 @@
-"""Whatever workers scan which windows, and whenever they flush, the merged result is that of all."""
+"""Whatever workers scan which windows, and whenever they flush, they merge to one result."""
 
 import numpy as np
 import torch
@@ -9,10 +9,10 @@ from tests.naive_scan import Window
 from tests.property.activations import batchings, scans, tensors
 from workers.kernels import extremes, fused, moments
 from workers.kernels.extremes import NO_WINDOW, Extremes
-from workers.partials import encode_block, greatest_first, least_first, merge_block
+from workers.partials import drawn_first, encode_block, greatest_first, least_first, merge_block
 
-CONTEXT, K = 6, 3
-RANKS = {"top": greatest_first, "bottom": least_first}
+CONTEXT, K, SEED = 6, 3, 7
+RANKS = {"top": greatest_first, "bottom": least_first, "active": drawn_first(SEED)}
 
 
 class Worker:
@@ -21,14 +21,15 @@ class Worker:
     def __init__(self, n_units: int, n_windows: int) -> None:
         self.top = extremes.empty(n_units, K, CONTEXT, 1)
         self.bottom = extremes.empty(n_units, K, CONTEXT, -1)
+        self.active = extremes.empty(n_units, K, CONTEXT, 1, seed=SEED)
         self.n_units, self.n_windows = n_units, n_windows
 
     def flush(self, windows: list[Window]) -> bytes:
         state = moments.empty(self.n_units)
-        fused.update(state, self.top, self.bottom, *tensors(windows))
+        fused.update(state, self.top, self.bottom, *tensors(windows), active=self.active)
         is_fresh = torch.zeros(self.n_windows, dtype=torch.bool)
         is_fresh[[window.index for window in windows]] = True
-        lists = {"top": self.top, "bottom": self.bottom}
+        lists = {"top": self.top, "bottom": self.bottom, "active": self.active}
         return encode_block(state, lists, is_fresh, 0, self.n_units)
 
 
@@ -58,12 +59,12 @@ def test_flushes_of_several_workers_merge_to_one_scan(
     chosen = [data.draw(st.integers(0, n_workers - 1)) for _ in parts]
     payloads = [workers[who].flush(part) for who, part in zip(chosen, parts, strict=True)]
     shuffled = data.draw(st.permutations(payloads))
-    merged = merge_block(shuffled, {"top": K, "bottom": K}, RANKS)
+    merged = merge_block(shuffled, dict.fromkeys(RANKS, K), RANKS)
 
     whole = Worker(n_units, len(windows))
     state = moments.empty(n_units)
-    fused.update(state, whole.top, whole.bottom, *tensors(windows))
-    for name, lists in (("top", whole.top), ("bottom", whole.bottom)):
+    fused.update(state, whole.top, whole.bottom, *tensors(windows), active=whole.active)
+    for name, lists in (("top", whole.top), ("bottom", whole.bottom), ("active", whole.active)):
         for unit in range(n_units):
             found = merged.lists[name].of(unit)
             fields = ("values", "windows", "positions", "max_positions", "lows", "highs")
@@ -81,7 +82,7 @@ def test_flushes_of_several_workers_merge_to_one_scan(
 @given(windows=scans())
 def test_a_flush_that_comes_twice_changes_no_list(windows: list[Window]) -> None:
     payload = Worker(windows[0].x.shape[1], len(windows)).flush(windows)
-    once, twice = (merge_block([payload] * n, {"top": K, "bottom": K}, RANKS) for n in (1, 2))
+    once, twice = (merge_block([payload] * n, dict.fromkeys(RANKS, K), RANKS) for n in (1, 2))
     for name in RANKS:
         assert once.lists[name].starts.tolist() == twice.lists[name].starts.tolist()
         for field, array in once.lists[name].arrays.items():

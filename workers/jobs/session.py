@@ -120,6 +120,7 @@ class ScanSession:
             top_k=self.settings.top_k,
             context=int(self.sizes.lengths.max()),
             scratch=get_settings().data_dir / "scratch",
+            seed=self.settings.seed,
             n_threads=self._options.n_threads,
         )
         return self._open.enter_context(opened)
