@@ -87,14 +87,16 @@ def measure(
     sources: list[UnitSource] = [*layers, *(sae_source(spec, model) for spec in saes)]
     batches = list(random_batches(model, n_tokens, context))
     n_counted = np.concatenate([batch.is_counted.sum(dim=1).numpy() for batch in batches])
-    atlas = AtlasBuilder(0, sample_windows(n_counted, ATLAS_TOKENS, 0))
+    sampled = sample_windows(n_counted, ATLAS_TOKENS, 0)
+    drawn = (0, sampled, np.arange(len(sampled)), len(n_counted))
+    atlas = AtlasBuilder(*drawn)
     found = Timings()
     with tempfile.TemporaryDirectory() as scratch:
         given = (model, sources)
         settings = {"top_k": top_k, "context": context, "scratch": Path(scratch)}
         with open_scanner(*given, **settings) as warm, warm.collecting(atlas):  # type: ignore[arg-type]
             warm.run(batches[:1])
-        atlas = AtlasBuilder(0, atlas.sampled)
+        atlas = AtlasBuilder(*drawn)
         with (
             open_scanner(*given, **settings) as scanner,  # type: ignore[arg-type]
             scanner.collecting(atlas),

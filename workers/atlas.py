@@ -1,4 +1,7 @@
-"""The atlas of a scan: which positions of which windows it holds, in the order they came."""
+"""The atlas of a scan: which positions of which windows it holds.
+
+Positions are in the order of windows, then of tokens, whatever the order in which batches came.
+"""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,19 +18,34 @@ from workers.sources.stored_windows import WindowBatch
 
 @dataclass
 class AtlasLayout:
-    """Sampled windows by slot, in scan order, and their counted positions one after another.
+    """Sampled windows by slot, ascending, and their counted positions one after another.
 
-    Whatever the order, the draws come out the same: `visit` shuffles by a hash of (window,
-    position).
+    documents   each slot's document, numbered from 0 without gaps
+    came        for each position, its place in the order in which they came
+    share_sampled  sampled windows ÷ all windows that count anything
     """
 
     seed: int
+    share_sampled: float
     windows: Int32[np.ndarray, " slots"]
     lengths: Int32[np.ndarray, " slots"]
     is_duplicate: Bool[np.ndarray, " slots"]
     firsts: Int64[np.ndarray, " slots_and_one"]
     positions: Int32[np.ndarray, " n"]
     token_ids: Int32[np.ndarray, " n"]
+    documents: Int32[np.ndarray, " slots"]
+    came: Int64[np.ndarray, " n"]
+
+    @property
+    def n_documents(self) -> int:
+        """Documents that the sample touches."""
+        return int(self.documents.max()) + 1
+
+    @cached_property
+    def position_documents(self) -> Int32[np.ndarray, " n"]:
+        """Each position's document."""
+        found: np.ndarray = self.documents[self.window_slots]
+        return found
 
     @property
     def n_positions(self) -> int:
@@ -76,10 +94,15 @@ class Taken:
 
 @dataclass
 class AtlasBuilder:
-    """Collects the layout while batches pass by; `sampled` are the atlas's windows, ascending."""
+    """Collects the layout while batches pass by; `sampled` are the atlas's windows, ascending.
+
+    `documents`: of each of them. `n_windows`: how many windows they were drawn from.
+    """
 
     seed: int
     sampled: Int[np.ndarray, " sampled"]
+    documents: Int[np.ndarray, " sampled"]
+    n_windows: int
     n_positions: int = 0
     _parts: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
@@ -106,12 +129,20 @@ class AtlasBuilder:
         """The layout of all that was collected."""
         columns = zip(*self._parts, strict=True)
         windows, lengths, is_duplicate, n, positions, token_ids = map(np.concatenate, columns)
+        order = np.argsort(windows, kind="stable")
+        firsts, n = np.cumsum(n) - n, n[order]
+        ends = np.concatenate([[0], np.cumsum(n)]).astype(np.int64)
+        came = np.arange(ends[-1]) + np.repeat(firsts[order] - ends[:-1], n)
+        of = self.documents[np.searchsorted(self.sampled, windows[order])]
         return AtlasLayout(
             seed=self.seed,
-            windows=windows.astype(np.int32),
-            lengths=lengths.astype(np.int32),
-            is_duplicate=is_duplicate,
-            firsts=np.concatenate([[0], np.cumsum(n)]).astype(np.int64),
-            positions=positions.astype(np.int32),
-            token_ids=token_ids.astype(np.int32),
+            share_sampled=len(windows) / max(self.n_windows, 1),
+            windows=windows[order].astype(np.int32),
+            lengths=lengths[order].astype(np.int32),
+            is_duplicate=is_duplicate[order],
+            firsts=ends,
+            positions=positions[came].astype(np.int32),
+            token_ids=token_ids[came].astype(np.int32),
+            documents=np.unique(of, return_inverse=True)[1].astype(np.int32),
+            came=came,
         )

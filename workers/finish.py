@@ -9,19 +9,24 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int, Int32, UInt8
 
 from workers.atlas import AtlasLayout
-from workers.kernels import atlas, sampling
+from workers.kernels import atlas, sampling, stored_atlas
 from workers.kernels.atlas import Histogram, Intervals
+from workers.kernels.band_errors import BandErrors, band_errors
 from workers.kernels.levels import encode_rows
+from workers.kernels.stored_atlas import Entries
 from workers.packing import NONE, PackedExamples, pack_levels
 from workers.scan import SourceScan
 
 BLOCK_UNITS = 64
+SHARE_KEPT = 1 / 8
+"""Of a neuron's activations in the atlas, the strongest that are stored: 3/8 byte a position."""
 N_TOKENS = 10
 N_PER_INTERVAL = 5
 N_RANDOM = 5
@@ -46,7 +51,15 @@ class AtlasRecord:
     intervals: Intervals
     tokens: TokenSums
     atlas_sum: float
+    errors: BandErrors
     examples: list[PackedExamples]
+
+
+class FinishedBlock(NamedTuple):
+    """Units that follow one another: their records, and what is stored of their atlas."""
+
+    records: list[AtlasRecord]
+    entries: Entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +73,13 @@ class _Draws:
 
 def finish_atlas(
     part: SourceScan, layout: AtlasLayout, threads: Executor, n_threads: int
-) -> Iterator[list[AtlasRecord]]:
+) -> Iterator[FinishedBlock]:
     """Records of all units of a source whose atlas was collected, in order, block by block."""
-    waiting: deque[Future[list[AtlasRecord]]] = deque()
+    waiting: deque[Future[FinishedBlock]] = deque()
     for first in range(0, part.source.n_units, BLOCK_UNITS):
         last = min(first + BLOCK_UNITS, part.source.n_units)
         block = _Block(part, layout, first, last)
-        waiting.append(threads.submit(block.records))
+        waiting.append(threads.submit(block.finish))
         if len(waiting) > n_threads:
             yield waiting.popleft().result()
     while waiting:
@@ -82,26 +95,34 @@ class _Block:
     first: int
     last: int
 
-    def records(self) -> list[AtlasRecord]:
-        """The block's records."""
+    def finish(self) -> FinishedBlock:
+        """All that the atlas says of the block."""
         assert self.part.spool is not None, "the atlas is not being collected"
-        x = self.part.spool.read(self.first, self.last)
+        x = self.part.spool.read(self.first, self.last)[:, self.layout.came]
         ordered = np.sort(x, axis=1)
         histograms = [atlas.histogram(row) for row in ordered]
         bands = [atlas.intervals(row) for row in ordered]
         draws = [self._draw(x[i], bands[i], self.first + i) for i in range(len(x))]
         drawn = self._read_windows(x, draws)
-        return [
+        records = [
             AtlasRecord(
                 index=self.first + i,
                 histogram=histograms[i],
                 intervals=bands[i],
                 tokens=self._tokens(x[i]),
                 atlas_sum=float(np.maximum(ordered[i], 0).sum(dtype=np.float64)),
+                errors=self._errors(x[i], bands[i]),
                 examples=drawn[i],
             )
             for i in range(len(x))
         ]
+        most = None if self.part.source.is_sparse else int(SHARE_KEPT * x.shape[1])
+        return FinishedBlock(records, stored_atlas.keep(x, ordered, most))
+
+    def _errors(self, x: Float32[np.ndarray, " n"], bands: Intervals) -> BandErrors:
+        layout = self.layout
+        given = (layout.position_documents, layout.n_documents, layout.share_sampled)
+        return band_errors(x, bands.edges, *given)
 
     def _tokens(self, x: Float32[np.ndarray, " n"]) -> TokenSums:
         ids, places, counts = self.layout.tokens

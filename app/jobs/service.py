@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from app import partitions
 from app.errors import Conflict, InvalidInput
 from app.jobs.queries import MAX_ID, no_such_job
-from app.models import Scan, Shard
+from app.models import Atlas, Scan, Shard
 
 UNFINISHED_TABLES = (*partitions.SCAN_TABLES, "partials", "unit_atlas")
 """What an unfinished scan may have: tables not attached yet, partials, the atlas by units."""
@@ -33,6 +33,7 @@ def cancel(session: Session, job_id: int) -> None:
 def drop_shards(session: Session, job_id: int) -> None:
     """Drops an unfinished job's shards and everything that was flushed of it."""
     session.execute(delete(Shard).where(Shard.scan_id == job_id))
+    session.execute(delete(Atlas).where(Atlas.scan_id == job_id))
     partitions.drop(session.connection(), UNFINISHED_TABLES, job_id)
 
 

@@ -33,14 +33,17 @@ from workers.jobs.loading import Loaded, load
 from workers.jobs.options import WorkerOptions
 from workers.jobs.pulse import Activity
 from workers.jobs.settings import FORMAT, ScanRequest, ScanSettings
+from workers.kernels.stored_atlas import by_position
 from workers.partials import blocks_of, encode_block, units_in_block
 from workers.scan import Scanner, open_scanner
 from workers.sinks import models, partials
+from workers.sinks.atlases import write_atlas
 from workers.sinks.copying import StorageFull, storing
 from workers.sinks.scans import AtlasWriter
 from workers.sources.stored_windows import (
     WindowSizes,
     batches_of,
+    read_documents_of,
     read_sizes,
     read_these,
     read_windows,
@@ -164,7 +167,9 @@ class ScanSession:
     def _scan_atlas(self, held: Claim, activity: Activity) -> None:
         """All sampled windows, or nothing: what the atlas gives needs them together."""
         rows = read_these(self._engine, self.corpus_id, self.sampled)
-        builder = AtlasBuilder(self.settings.seed, self.sampled)
+        documents = read_documents_of(self._engine, self.corpus_id, self.sampled)
+        n_windows = int((self.sizes.n_counted > 0).sum())
+        builder = AtlasBuilder(self.settings.seed, self.sampled, documents, n_windows)
         with self.scanner.collecting(builder):
             if len(self._scan(rows, activity)) < len(rows):
                 raise Unfinished
@@ -181,8 +186,12 @@ class ScanSession:
         writer = AtlasWriter(session, self.scan_id)
         writer.prepare()
         for source_id, part in zip(self.source_ids, scanner.sources, strict=True):
+            entries = []
             for block in finish_atlas(part, layout, scanner.threads, scanner.n_threads):
-                writer.write(source_id, block)
+                writer.write(source_id, block.records)
+                entries.append(block.entries)
+            rows = by_position(layout.n_positions, entries)
+            write_atlas(session, self.scan_id, source_id, rows, entries)
 
     def _finish(self, held: Claim, activity: Activity) -> None:
         activity.say("merging")

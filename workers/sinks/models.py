@@ -10,6 +10,7 @@ from app.errors import Conflict, InvalidInput
 from app.models import LanguageModel, Scan, ScanSource, Shard, Source, Tokenizer, Unit
 from app.slugs import MAX_LENGTH, RESERVED, is_slug, slugify
 from workers.kernels.logit_lens import LogitLens, logit_lens
+from workers.sinks.directions import write_directions
 from workers.sinks.scans import write_units
 from workers.sources.language_models import LoadedModel
 from workers.sources.unit_sources import UnitSource
@@ -145,7 +146,9 @@ def store_units(session: Session, source_id: int, model: LoadedModel, source: Un
     session.get_one(Source, source_id, with_for_update=True)
     if session.scalar(select(exists().where(Unit.source_id == source_id))):
         return
-    write_units(session.connection(), source_id, _lens(model, source))
+    connection = session.connection()
+    write_units(connection, source_id, _lens(model, source))
+    write_directions(connection, source_id, source.output_directions().numpy())
 
 
 def _lens(model: LoadedModel, source: UnitSource) -> LogitLens:

@@ -86,6 +86,19 @@ def read_these(engine: Engine, corpus_id: int, windows: Int[np.ndarray, " some"]
     return in_order(_read(engine, corpus_id, TokenWindow.index.in_(windows.tolist())))
 
 
+def read_documents_of(
+    engine: Engine, corpus_id: int, windows: Int[np.ndarray, " some"]
+) -> Int32[np.ndarray, " some"]:
+    """The document of each window named, by its index; `windows` ascend."""
+    query = (
+        select(TokenWindow.document_index)
+        .where(TokenWindow.corpus_id == corpus_id, TokenWindow.index.in_(windows.tolist()))
+        .order_by(TokenWindow.index)
+    )
+    with engine.connect() as connection:
+        return np.array(connection.scalars(query).all(), dtype=np.int32)
+
+
 def _read(engine: Engine, corpus_id: int, chosen: ColumnElement[bool]) -> list[Any]:
     columns = ("index", "token_ids", "uncounted", "is_duplicate")
     query = select(*(getattr(TokenWindow, name) for name in columns))

@@ -15,7 +15,7 @@ ROWS = [packed(i, [9, *range(i, 2 * i + 1)]) for i in range(6)]
 
 
 def build(batch_tokens: int, rows: list[tuple[object, ...]] = ROWS) -> AtlasLayout:
-    builder = AtlasBuilder(5, np.array([1, 3, 4]))
+    builder = AtlasBuilder(5, np.array([1, 3, 4]), np.array([2, 7, 7]), 6)
     for batch in batches_of(rows, batch_tokens):
         builder.take(batch)
     return builder.layout()
@@ -40,6 +40,17 @@ def test_only_counted_positions_of_sampled_windows_are_held() -> None:
     }
 
 
+def test_windows_ascend_whatever_came_first() -> None:
+    one, other = build(1000), build(6, ROWS[::-1])
+    for layout in (one, other):
+        assert layout.windows.tolist() == [1, 3, 4]
+        assert layout.documents.tolist() == [0, 1, 1]
+        assert layout.share_sampled == 0.5
+    assert one.token_ids.tolist() == other.token_ids.tolist()
+    # Longest windows come first: 4's five positions, 3's four, then 1's two.
+    assert one.came.tolist() == [9, 10, 5, 6, 7, 8, 0, 1, 2, 3, 4]
+
+
 def test_shuffles_are_the_same_in_any_order_and_leave_duplicates_out() -> None:
     def visited(layout: AtlasLayout) -> list[tuple[int, int]]:
         windows = layout.windows[layout.window_slots]
@@ -53,7 +64,7 @@ def test_shuffles_are_the_same_in_any_order_and_leave_duplicates_out() -> None:
 
 
 def test_taken_rows_know_their_place_in_the_atlas() -> None:
-    builder = AtlasBuilder(0, np.array([0, 1, 2]))
+    builder = AtlasBuilder(0, np.array([0, 1, 2]), np.zeros(3, dtype=int), 8)
     batch = WindowBatch(
         windows=torch.tensor([7, 2, 0, 1], dtype=torch.int32),
         token_ids=torch.zeros((4, 3), dtype=torch.long),

@@ -1,0 +1,113 @@
+"""What is stored of an atlas is what a dense computation says it should be."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from app.codec import Scale, encode
+from tests.property.activations import tied, values
+from workers.kernels import band_errors, stored_atlas
+from workers.sinks import atlases
+from workers.sinks.atlases import pieces_of
+
+matrices = st.tuples(st.integers(1, 9), st.integers(1, 30)).flatmap(
+    lambda shape: st.sampled_from([tied, values]).flatmap(
+        lambda elements: npst.arrays(np.float32, shape, elements=elements)
+    )
+)
+
+
+def rows_of(x: np.ndarray, most: int | None, n_blocks: int) -> tuple[stored_atlas.Rows, np.ndarray]:
+    parts = [part for part in np.array_split(x, n_blocks) if len(part)]
+    blocks = [stored_atlas.keep(part, np.sort(part, axis=1), most) for part in parts]
+    floors = np.concatenate([block.floors for block in blocks])
+    return stored_atlas.by_position(x.shape[1], blocks), floors
+
+
+@given(x=matrices, most=st.one_of(st.none(), st.integers(0, 12)), n_blocks=st.integers(1, 3))
+def test_rows_hold_each_units_strongest_and_no_zero(
+    x: np.ndarray, most: int | None, n_blocks: int
+) -> None:
+    rows, floors = rows_of(x, most, n_blocks)
+    found = np.zeros(x.shape, dtype=int) - 1
+    for position in range(x.shape[1]):
+        inside = slice(rows.starts[position], rows.starts[position + 1])
+        units = rows.units[inside]
+        assert (np.diff(units) > 0).all()
+        found[units, position] = rows.levels[inside]
+    for unit, row in enumerate(x):
+        magnitudes = sorted((abs(float(v)) for v in row), reverse=True)
+        floor = 0.0 if most is None or most >= len(row) or most == 0 else magnitudes[most - 1]
+        assert floors[unit] == floor
+        levels = encode(row, Scale(float(row.min()), float(row.max())))
+        is_due = (row != 0) & (np.abs(row) >= floor)
+        expected = np.where(is_due, levels.astype(int), -1)
+        assert found[unit].tolist() == expected.tolist()
+
+
+@given(x=matrices, size=st.integers(1, 60), unit_bytes=st.sampled_from([2, 4]))
+def test_pieces_put_together_are_the_rows(x: np.ndarray, size: int, unit_bytes: int) -> None:
+    rows, _ = rows_of(x, None, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(atlases, "PIECE_BYTES", size)
+        pieces = list(pieces_of(rows, unit_bytes))
+    counts = np.concatenate([np.frombuffer(p.counts, "<u4") for p in pieces])
+    assert counts.tolist() == np.diff(rows.starts).tolist()
+    units = np.concatenate([np.frombuffer(p.units, f"<u{unit_bytes}") for p in pieces])
+    assert units.tolist() == rows.units.tolist()
+    assert b"".join(p.levels for p in pieces) == rows.levels.tobytes()
+    firsts = np.cumsum([0, *(len(p.counts) // 4 for p in pieces)])[:-1]
+    assert [p.first_position for p in pieces] == firsts.tolist()
+
+
+def naive_errors(x: list[float], edges: list[float], documents: list[int], left: float) -> list:
+    """Shares of positions and of mass, straight from the formula."""
+    names = sorted(set(documents))
+    n_bands = len(edges) - 1
+
+    def band(v: float) -> int:
+        return max((b for b in range(n_bands) if v >= edges[b]), default=0)
+
+    both = []
+    for weight in (lambda v: 1.0, abs):
+        of = {(d, b): 0.0 for d in names for b in range(n_bands)}
+        for v, d in zip(x, documents, strict=True):
+            of[d, band(v)] += weight(v)
+        total = sum(of.values())
+        found = []
+        for b in range(n_bands):
+            share = sum(of[d, b] for d in names) / total if total else 0.0
+            squares = sum(
+                (of[d, b] - share * sum(of[d, c] for c in range(n_bands))) ** 2 for d in names
+            )
+            n = len(names)
+            found.append(math.sqrt(n / (n - 1) * squares / total**2 * left) if total else 0.0)
+        both.append(found)
+    return both
+
+
+@given(data=st.data(), x=npst.arrays(np.float32, st.integers(2, 40), elements=values))
+def test_errors_follow_the_formula(data: st.DataObject, x: np.ndarray) -> None:
+    n_documents = data.draw(st.integers(2, min(5, len(x))))
+    drawn = data.draw(st.lists(st.integers(0, n_documents - 1), min_size=len(x), max_size=len(x)))
+    documents = [*range(n_documents), *drawn[n_documents:]]
+    edges = sorted({float(x.min()), *data.draw(st.lists(st.sampled_from(x.tolist()), max_size=3))})
+    edges.append(float(x.max()))
+    found = band_errors.band_errors(
+        x, np.array(edges, np.float32), np.array(documents, np.int32), n_documents, 0.25
+    )
+    expected = naive_errors(x.tolist(), edges, documents, 0.75)
+    np.testing.assert_allclose(found.shares, expected[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.mass, expected[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("n_documents", "share"), [(1, 0.1), (3, 1.0)])
+def test_one_document_or_the_whole_corpus_has_no_errors(n_documents: int, share: float) -> None:
+    x, edges = np.arange(6, dtype=np.float32), np.array([0, 3, 5], np.float32)
+    documents = (np.arange(6) % n_documents).astype(np.int32)
+    found = band_errors.band_errors(x, edges, documents, n_documents, share)
+    assert len(found.shares) == len(found.mass) == 0
