@@ -171,8 +171,7 @@ def staged(found: Timings) -> Iterator[None]:
     stages: list[tuple[Any, str, str]] = [
         (SaeSource, "read", "dictionaries' encoders"),
         (scan, "_update", "moments and extremes"),
-        (scan, "_by_unit", "atlas, gathered by unit"),
-        (SourceSpool, "append", "atlas to the scratch file"),
+        (SourceSpool, "add", "atlas to scratch"),
     ]
     with ExitStack() as stack:
         for owner, name, stage in stages:

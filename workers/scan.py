@@ -2,7 +2,7 @@
 
 For each batch the plain model runs up to the last hooked module; then each source's activations
 are read once, by kernels that keep moments and extremes, and the windows of the atlas's sample
-go to the scratch file. Nothing here depends on the order of batches.
+go to scratch memory. Nothing here depends on the order of batches.
 
 On a CPU each thread carries a batch of its own through all of that, with one thread inside each
 operation: no two wait for each other at every operation's end, only now and then for a source's
@@ -20,17 +20,17 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from app.errors import InvalidInput
+from workers.arena import ScratchArena
 from workers.atlas import AtlasBuilder, Taken
-from workers.kernels import extremes, fused, gather, moments
+from workers.kernels import extremes, fused, moments
 from workers.kernels.extremes import Extremes
 from workers.kernels.moments import Moments
-from workers.memory import keep_freed_memory
+from workers.memory import available_bytes, keep_freed_memory
 from workers.sources.language_models import LoadedModel
 from workers.sources.replicas import replicate
 from workers.sources.stored_windows import WindowBatch
@@ -57,9 +57,6 @@ class SourceScan:
     bottom: Extremes | None  # None where no unit is ever negative
     active: Extremes | None  # of sparse sources: a sample of the windows where a unit is active
     spool: SourceSpool | None = None  # only while the atlas is collected
-    buffer: Float32[np.ndarray, " size"] = field(
-        default_factory=lambda: np.empty(0, dtype=np.float32)
-    )
     lock: Lock = field(default_factory=Lock)
 
     @property
@@ -95,8 +92,9 @@ class Scanner:
     @contextmanager
     def collecting(self, atlas: AtlasBuilder) -> Iterator[None]:
         """Inside, windows that `atlas` samples go to the sources' spools, gone afterwards."""
-        kinds = [(part.source.kind, part.source.n_units) for part in self.sources]
-        file, spools = open_spools(self.scratch, kinds, self.context * len(atlas.sampled))
+        kinds = [(part.source.n_units, part.source.is_sparse) for part in self.sources]
+        arena = ScratchArena(self.scratch, available_bytes() // 2)
+        spools = open_spools(arena, kinds, self.context * len(atlas.sampled))
         self.atlas = atlas
         for part, spool in zip(self.sources, spools, strict=True):
             part.spool = spool
@@ -106,7 +104,7 @@ class Scanner:
             self.atlas = None
             for part in self.sources:
                 part.spool = None
-            file.close()
+            arena.close()
 
     def run(
         self,
@@ -178,12 +176,10 @@ class Scanner:
                 bad = _update(part, units, batch, rows)
                 if bad >= 0:
                     raise _not_finite(part.source.slug, int(batch.windows[rows][bad]), model)
-                if taken is None or part.spool is None:
-                    continue
+            if taken is not None and part.spool is not None:
                 here, position = taken.between(first, first + each)
                 if len(here):
-                    is_counted = batch.is_counted[rows]
-                    part.spool.append(position, _by_unit(part, units, is_counted, here))
+                    part.spool.add(position, units, batch.is_counted[rows], here)
 
 
 def _update(
@@ -201,26 +197,6 @@ def _update(
         for each in part.lists.values():
             extremes.update(each, units, windows, is_counted, is_duplicate)
     return bad
-
-
-def _by_unit(
-    part: SourceScan,
-    units: Float[Tensor, "windows pos units"],
-    is_counted: Bool[Tensor, "windows pos"],
-    taken: Int64[Tensor, " taken"],
-) -> Float32[np.ndarray, "units n"]:
-    """Counted activations of the windows `taken`, in memory that the next call uses again."""
-    if units.device.type != "cpu":
-        counted = units[taken.to(units.device)][is_counted[taken].to(units.device)]
-        by_unit: np.ndarray = counted.float().T.contiguous().cpu().numpy()
-        return by_unit
-    shape = (units.shape[2], int(is_counted[taken].sum()))
-    size = shape[0] * shape[1]
-    if part.buffer.size < size:
-        part.buffer = np.empty(size, dtype=np.float32)
-    by_unit = part.buffer[:size].reshape(shape)
-    gather.gather_by_unit(units.float(), is_counted, taken, by_unit)
-    return by_unit
 
 
 @contextmanager

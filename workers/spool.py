@@ -1,164 +1,129 @@
-"""The atlas while a scan runs: all units' activations in the sampled windows, in a scratch file.
+"""The atlas while a scan runs: all units' activations in the sampled windows, in scratch memory.
 
-The file has no name (it is unlinked as soon as it is open), so it is gone with the process,
-however that ends. What arrives is a window sample of one batch, written unit by unit, so that a
-block of units is read back with one read a chunk. Dense sources keep float32; the others, which
-are mostly zero, keep positions and values of what is not.
+What arrives is a batch's sampled windows, kept unit by unit, so that a block of units is read back
+in one piece a chunk. Dense sources keep float32; sparse ones keep unit, position and value of what
+is not zero, 12 bytes each, in the order of units.
 """
 
-import errno
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Lock
 
 import numpy as np
-from jaxtyping import Float, Float32
+import torch
+from jaxtyping import Bool, Float, Float32, Int64, UInt32
+from torch import Tensor
 
-from workers.sinks.copying import StorageFull
-
-# Some file systems take a write of many megabytes ten times slower than the same in pieces.
-_PIECE = 1 << 20
-_REMEDY = "Free space, set UNITSCOPE_DATA_DIR to another disk, or pass a smaller --atlas-tokens."
+from workers.arena import ScratchArena
+from workers.kernels import gather
 
 
-@dataclass(slots=True)
-class Chunk:
-    """What one batch left of one source: where in the file, and which atlas positions."""
+@dataclass(frozen=True, slots=True)
+class _Dense:
+    """Atlas positions from `first` on."""
 
-    offset: int
     first: int
     n_positions: int
+    by_unit: Float32[np.ndarray, "units n"]
+
+    def read(self, start: int, end: int, out: Float32[np.ndarray, "some n"]) -> None:
+        """Writes the activations of units `start` to `end`."""
+        out[:] = self.by_unit[start:end]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sparse:
+    """Atlas positions from `first` on; `positions` are counted from there, `units` ascend."""
+
+    first: int
+    n_positions: int
+    units: UInt32[np.ndarray, " entries"]
+    positions: UInt32[np.ndarray, " entries"]
+    values: Float32[np.ndarray, " entries"]
+
+    def read(self, start: int, end: int, out: Float32[np.ndarray, "some n"]) -> None:
+        """Writes the activations of units `start` to `end` that are not zero."""
+        low, high = np.searchsorted(self.units, np.array([start, end], np.uint32))
+        some = slice(low, high)
+        out[self.units[some] - np.uint32(start), self.positions[some]] = self.values[some]
 
 
 @dataclass(slots=True)
 class SourceSpool:
-    """One source's activations over the atlas."""
+    """One source's activations over the atlas; threads may add to it at once."""
 
-    file: "ScratchFile"
+    arena: ScratchArena
     n_units: int
     is_sparse: bool
-    chunks: list[Chunk] = field(default_factory=list)
+    chunks: list[_Dense | _Sparse] = field(default_factory=list)
 
-    def append(self, first: int, by_unit: Float32[np.ndarray, "units n"]) -> None:
-        """Adds `n` atlas positions from `first` on; the array may be used again afterwards."""
-        offset = self.file.write(*(_sparse(by_unit) if self.is_sparse else (by_unit,)))
-        self.chunks.append(Chunk(offset, first, by_unit.shape[1]))
+    def add(
+        self,
+        first: int,
+        x: Float[Tensor, "windows pos units"],
+        is_counted: Bool[Tensor, "windows pos"],
+        rows: Int64[Tensor, " taken"],
+    ) -> None:
+        """Adds the counted positions of the windows `rows`: atlas positions from `first` on.
+
+        `x` may be on any device, `is_counted` and `rows` are on the CPU.
+        """
+        n_positions = int(is_counted[rows].sum())
+        keep = self._keep_sparse if self.is_sparse else self._keep_dense
+        self.chunks.append(keep(first, n_positions, x, is_counted, rows))
 
     def read(self, first: int, last: int) -> Float32[np.ndarray, "units n"]:
         """All atlas activations of units first to last."""
         n_positions = sum(chunk.n_positions for chunk in self.chunks)
         block = np.zeros((last - first, n_positions), dtype=np.float32)
         for chunk in self.chunks:
-            part = block[:, chunk.first : chunk.first + chunk.n_positions]
-            if self.is_sparse:
-                self._read_sparse(chunk, first, last, part)
-            else:
-                offset = chunk.offset + first * chunk.n_positions * 4
-                part[:] = self.file.read(offset, part.size, np.float32).reshape(part.shape)
+            chunk.read(first, last, block[:, chunk.first : chunk.first + chunk.n_positions])
         return block
 
-    def _read_sparse(
-        self, chunk: Chunk, first: int, last: int, part: Float[np.ndarray, "units n"]
-    ) -> None:
-        """Layout: starts of units (int64, one more than units), positions (uint32), values."""
-        starts = self.file.read(chunk.offset + first * 8, last - first + 1, np.int64)
-        (n_all,) = self.file.read(chunk.offset + self.n_units * 8, 1, np.int64)
-        n, body = int(starts[-1] - starts[0]), chunk.offset + (self.n_units + 1) * 8
-        positions = self.file.read(body + int(starts[0]) * 4, n, np.uint32)
-        values = self.file.read(body + (int(n_all) + int(starts[0])) * 4, n, np.float32)
-        part[np.repeat(np.arange(last - first), np.diff(starts)), positions] = values
+    def _keep_dense(
+        self, first: int, n: int, x: Tensor, is_counted: Tensor, rows: Tensor
+    ) -> _Dense:
+        piece = self.arena.take(4 * self.n_units * n)
+        by_unit = piece.view(np.float32).reshape(self.n_units, n)
+        if x.device.type == "cpu":
+            gather.gather_by_unit(x.float(), is_counted, rows, by_unit)
+        else:
+            torch.from_numpy(by_unit).copy_(_counted(x, is_counted, rows).T)
+        return _Dense(first, n, by_unit)
+
+    def _keep_sparse(
+        self, first: int, n: int, x: Tensor, is_counted: Tensor, rows: Tensor
+    ) -> _Sparse:
+        if x.device.type == "cpu":
+            taken = x.float(), is_counted, rows
+            ends = gather.count_active(*taken)
+            columns = self._columns(int(ends[-1]))
+            gather.gather_active(*taken, ends, *columns)
+        else:
+            by_unit = _counted(x, is_counted, rows).T
+            units, positions = by_unit.nonzero(as_tuple=True)
+            columns = self._columns(len(units))
+            found = (units.int(), positions.int(), by_unit[units, positions])
+            for column, values in zip(columns, found, strict=True):
+                column[:] = values.cpu().numpy().view(column.dtype)
+        return _Sparse(first, n, *columns)
+
+    def _columns(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Room for `n` entries: units, positions, values."""
+        piece = self.arena.take(12 * n).view(np.uint32).reshape(3, n)
+        return piece[0], piece[1], piece[2].view(np.float32)
 
 
-def _sparse(by_unit: Float[np.ndarray, "units n"]) -> tuple[np.ndarray, ...]:
-    units, positions = np.nonzero(by_unit)
-    starts = np.searchsorted(units, np.arange(len(by_unit) + 1)).astype(np.int64)
-    return starts, positions.astype(np.uint32), by_unit[units, positions]
-
-
-class ScratchFile:
-    """A nameless file that several threads may write to and read from at once."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        with self._explained():
-            directory.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
-        self._end = 0
-        self._lock = Lock()
-
-    def check_room(self, n_bytes: int) -> None:
-        """Raises StorageFull where the disk has fewer bytes left."""
-        n_free = shutil.disk_usage(self._directory).free
-        if n_bytes > n_free:
-            self.close()
-            raise StorageFull(
-                f"The scan needs {n_bytes / 1e9:.1f} GB of scratch space in {self._directory}, "
-                f"where {n_free / 1e9:.1f} GB are free. {_REMEDY}"
-            )
-
-    def write(self, *arrays: np.ndarray) -> int:
-        """Appends arrays one after another; returns where the first begins."""
-        n_bytes = sum(array.nbytes for array in arrays)
-        with self._lock:
-            start, self._end = self._end, self._end + n_bytes
-        at = start
-        with self._explained():
-            for array in arrays:
-                self._write_all(memoryview(np.ascontiguousarray(array).data).cast("B"), at)
-                at += array.nbytes
-        return start
-
-    def read(self, offset: int, n: int, dtype: type[np.generic]) -> np.ndarray:
-        """`n` items at `offset`."""
-        n_bytes = n * np.dtype(dtype).itemsize
-        found = bytearray(n_bytes)
-        n_read = os.preadv(self._file.fileno(), [found], offset) if n_bytes else 0
-        assert n_read == n_bytes, "the scratch file is shorter than what was written"
-        return np.frombuffer(found, dtype=dtype)
-
-    def close(self) -> None:
-        """Gives the space back."""
-        self._file.close()
-
-    def _write_all(self, rest: memoryview, at: int) -> None:
-        while rest:
-            n = os.pwrite(self._file.fileno(), rest[:_PIECE], at)
-            at, rest = at + n, rest[n:]
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFull(
-                    f"The disk that holds {self._directory} is full: the scan's scratch file needs "
-                    f"4 bytes for each neuron and sampled position. {_REMEDY}"
-                ) from error
-            raise StorageFull(
-                f"No scratch file can be made in {self._directory}: {error.strerror}. Set "
-                "UNITSCOPE_DATA_DIR to a directory that can be written."
-            ) from error
-
-
-def is_sparse(kind: str) -> bool:
-    """Whether a source's activations are mostly zero: latents are, neurons need not be."""
-    return kind != "neuron"
+def _counted(x: Tensor, is_counted: Tensor, rows: Tensor) -> Float[Tensor, "n units"]:
+    """Counted activations of the windows `rows`, where `x` is, in float32."""
+    return x[rows.to(x.device)][is_counted[rows].to(x.device)].float()
 
 
 def open_spools(
-    directory: Path, sources: list[tuple[str, int]], n_positions: int
-) -> tuple[ScratchFile, list[SourceSpool]]:
-    """A scratch file and, for each (kind, n_units), the spool that writes into it.
+    arena: ScratchArena, sources: list[tuple[int, bool]], n_positions: int
+) -> list[SourceSpool]:
+    """For each source, (n_units, is_sparse), the spool that keeps its atlas in `arena`.
 
     Raises StorageFull at once where `n_positions` of the dense sources have no room; what sparse
     ones will need is not known before.
     """
-    file = ScratchFile(directory)
-    file.check_room(sum(4 * n_positions * n for kind, n in sources if not is_sparse(kind)))
-    return file, [SourceSpool(file, n_units, is_sparse(kind)) for kind, n_units in sources]
+    arena.check_room(sum(4 * n_positions * n for n, is_sparse in sources if not is_sparse))
+    return [SourceSpool(arena, n_units, is_sparse) for n_units, is_sparse in sources]

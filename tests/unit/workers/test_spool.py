@@ -1,76 +1,72 @@
-"""The scratch file gives back what went in, for dense and sparse sources, and leaves no trace."""
+"""The atlas's scratch gives back what went in, for dense and sparse sources, wherever it lies."""
 
-import errno
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from workers import spool
+from workers.arena import ScratchArena
 from workers.sinks.copying import StorageFull
-from workers.spool import open_spools
+from workers.spool import SourceSpool, open_spools
+
+BOTH = pytest.mark.parametrize("memory_bytes", [1 << 40, 0], ids=["memory", "file"])
 
 
-def chunks(seed: int, n_units: int, density: float) -> list[np.ndarray]:
-    random = np.random.default_rng(seed)
+def batches(seed: int, n_units: int, density: float) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Activations of windows, and where they count."""
+    random = torch.Generator().manual_seed(seed)
     made = []
-    for n in (5, 1, 8):
-        x = random.normal(size=(n_units, n)).astype(np.float32)
-        made.append(np.where(random.random(x.shape) < density, x, 0).astype(np.float32))
+    for n_windows in (2, 1, 3):
+        x = torch.randn((n_windows, 4, n_units), generator=random)
+        x[torch.rand(x.shape, generator=random) >= density] = 0
+        made.append((x, torch.rand((n_windows, 4), generator=random) < 0.7))
     return made
 
 
-@pytest.mark.parametrize("kind", ["neuron", "sae_latent"])
+def add_all(spool: SourceSpool, parts: list[tuple[torch.Tensor, torch.Tensor]]) -> np.ndarray:
+    """All but each batch's second window, the batches out of order; what should come back."""
+    taken = [torch.tensor([i for i in range(len(x)) if i != 1]) for x, _ in parts]
+    wanted = [x[rows][n[rows]].T for (x, n), rows in zip(parts, taken, strict=True)]
+    firsts = np.cumsum([0] + [part.shape[1] for part in wanted])
+    for i in (2, 0, 1):
+        spool.add(int(firsts[i]), *parts[i], taken[i])
+    return torch.cat(wanted, dim=1).numpy()
+
+
+@BOTH
+@pytest.mark.parametrize("is_sparse", [False, True])
 @pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
 def test_any_block_of_units_comes_back_whatever_the_order_of_arrival(
-    tmp_path: Path, kind: str, density: float
+    tmp_path: Path, memory_bytes: int, is_sparse: bool, density: float
 ) -> None:
-    file, (one, other) = open_spools(tmp_path, [(kind, 7), (kind, 3)], 14)
-    parts, others = chunks(0, 7, density), chunks(1, 3, density)
-    firsts = np.cumsum([0] + [part.shape[1] for part in parts])
-    for i in (2, 0, 1):
-        one.append(int(firsts[i]), parts[i])
-        other.append(int(firsts[i]), others[i])
-    whole = np.concatenate(parts, axis=1)
-    for first, last in ((0, 7), (2, 5), (6, 7), (3, 3)):
+    arena = ScratchArena(tmp_path, memory_bytes)
+    one, other = open_spools(arena, [(37, is_sparse), (3, is_sparse)], 14)
+    whole = add_all(one, batches(0, 37, density))
+    others = add_all(other, batches(1, 3, density))
+    for first, last in ((0, 37), (2, 5), (16, 33), (36, 37), (3, 3)):
         assert np.array_equal(one.read(first, last), whole[first:last])
-    assert np.array_equal(other.read(0, 3), np.concatenate(others, axis=1))
-    file.close()
+    assert np.array_equal(other.read(0, 3), others)
+    arena.close()
 
 
-def test_the_scratch_file_has_no_name(tmp_path: Path) -> None:
-    file, (one,) = open_spools(tmp_path / "made", [("neuron", 2)], 14)
-    one.append(0, np.ones((2, 3), dtype=np.float32))
-    assert list((tmp_path / "made").iterdir()) == []
-    file.close()
-
-
-def test_a_full_disk_is_told_with_its_place_and_a_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    file, (one,) = open_spools(tmp_path, [("neuron", 2)], 14)
-    monkeypatch.setattr(spool.os, "pwrite", full)
-    with pytest.raises(StorageFull, match=f"{tmp_path} is full.*--atlas-tokens"):
-        one.append(0, np.ones((2, 3), dtype=np.float32))
-    file.close()
-
-
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageFull, match="UNITSCOPE_DATA_DIR"):
-        open_spools(tmp_path / "file" / "scratch", [("neuron", 2)], 14)
+def test_a_sparse_source_takes_room_for_what_is_not_zero(tmp_path: Path) -> None:
+    arena = ScratchArena(tmp_path, 1 << 30)
+    (spool,) = open_spools(arena, [(100_000, True)], 10**9)
+    x = torch.zeros((1, 4, 100_000))
+    x[0, 2, 77] = 1
+    spool.add(0, x, torch.ones((1, 4), dtype=torch.bool), torch.tensor([0]))
+    assert arena.n_bytes == 12
 
 
 def test_too_little_room_is_told_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = spool.shutil.disk_usage(tmp_path)._replace(free=10**9)
-    monkeypatch.setattr(spool.shutil, "disk_usage", lambda _: usage)
+    from workers import arena
+
+    usage = arena.shutil.disk_usage(tmp_path)._replace(free=10**9)
+    monkeypatch.setattr(arena.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(StorageFull, match=r"needs 4.0 GB .* 1.0 GB are free"):
-        open_spools(tmp_path, [("neuron", 1000), ("sae_latent", 10**9)], 10**6)
-    file, _ = open_spools(tmp_path, [("neuron", 100)], 10**6)
-    file.close()
+        open_spools(ScratchArena(tmp_path, 0), [(1000, False), (10**9, True)], 10**6)
+    open_spools(ScratchArena(tmp_path, 4 * 10**9), [(1000, False)], 10**6)
+    open_spools(ScratchArena(tmp_path, 0), [(100, False)], 10**6)
