@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float16, Float32, Float64, Int64, UInt8, UInt16, UIn
 
 from app.atlas.scales import Scales, scales
 
-BLOCK = 4096  # directions turned to float32 at a time
+BLOCK = 1024  # directions turned to float32 at a time
 
 
 class Moments(NamedTuple):
