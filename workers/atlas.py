@@ -20,7 +20,7 @@ from workers.sources.stored_windows import WindowBatch
 class AtlasLayout:
     """Sampled windows by slot, ascending, and their counted positions one after another.
 
-    documents   each slot's document, numbered from 0 without gaps
+    documents   each slot's document, which ascend with the windows
     came        for each position, its place in the order in which they came
     share_sampled  sampled windows ÷ all windows that count anything
     """
@@ -36,15 +36,11 @@ class AtlasLayout:
     documents: Int32[np.ndarray, " slots"]
     came: Int64[np.ndarray, " n"]
 
-    @property
-    def n_documents(self) -> int:
-        """Documents that the sample touches."""
-        return int(self.documents.max()) + 1
-
     @cached_property
-    def position_documents(self) -> Int32[np.ndarray, " n"]:
-        """Each position's document."""
-        found: np.ndarray = self.documents[self.window_slots]
+    def document_firsts(self) -> Int64[np.ndarray, " documents_and_one"]:
+        """Where each document's positions begin, and where the last one's end."""
+        begins = np.flatnonzero(np.diff(self.documents, prepend=-1))
+        found: np.ndarray = np.append(self.firsts[begins], self.firsts[-1])
         return found
 
     @property
@@ -143,6 +139,6 @@ class AtlasBuilder:
             firsts=ends,
             positions=positions[came].astype(np.int32),
             token_ids=token_ids[came].astype(np.int32),
-            documents=np.unique(of, return_inverse=True)[1].astype(np.int32),
+            documents=of.astype(np.int32),
             came=came,
         )

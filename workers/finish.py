@@ -98,7 +98,7 @@ class _Block:
     def finish(self) -> FinishedBlock:
         """All that the atlas says of the block."""
         assert self.part.spool is not None, "the atlas is not being collected"
-        x = self.part.spool.read(self.first, self.last)[:, self.layout.came]
+        x = np.take(self.part.spool.read(self.first, self.last), self.layout.came, axis=1)
         ordered = np.sort(x, axis=1)
         histograms = [atlas.histogram(row) for row in ordered]
         bands = [atlas.intervals(row) for row in ordered]
@@ -121,8 +121,7 @@ class _Block:
 
     def _errors(self, x: Float32[np.ndarray, " n"], bands: Intervals) -> BandErrors:
         layout = self.layout
-        given = (layout.position_documents, layout.n_documents, layout.share_sampled)
-        return band_errors(x, bands.edges, *given)
+        return band_errors(x, bands.edges, layout.document_firsts, layout.share_sampled)
 
     def _tokens(self, x: Float32[np.ndarray, " n"]) -> TokenSums:
         ids, places, counts = self.layout.tokens

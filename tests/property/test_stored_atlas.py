@@ -93,13 +93,12 @@ def naive_errors(x: list[float], edges: list[float], documents: list[int], left:
 @given(data=st.data(), x=npst.arrays(np.float32, st.integers(2, 40), elements=values))
 def test_errors_follow_the_formula(data: st.DataObject, x: np.ndarray) -> None:
     n_documents = data.draw(st.integers(2, min(5, len(x))))
-    drawn = data.draw(st.lists(st.integers(0, n_documents - 1), min_size=len(x), max_size=len(x)))
-    documents = [*range(n_documents), *drawn[n_documents:]]
+    cuts = data.draw(st.permutations(range(1, len(x))))[: n_documents - 1]
+    firsts = np.array([0, *sorted(cuts), len(x)])
+    documents = np.repeat(np.arange(n_documents), np.diff(firsts)).tolist()
     edges = sorted({float(x.min()), *data.draw(st.lists(st.sampled_from(x.tolist()), max_size=3))})
     edges.append(float(x.max()))
-    found = band_errors.band_errors(
-        x, np.array(edges, np.float32), np.array(documents, np.int32), n_documents, 0.25
-    )
+    found = band_errors.band_errors(x, np.array(edges, np.float32), firsts, 0.25)
     expected = naive_errors(x.tolist(), edges, documents, 0.75)
     np.testing.assert_allclose(found.shares, expected[0], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.mass, expected[1], rtol=1e-4, atol=1e-6)
@@ -108,6 +107,6 @@ def test_errors_follow_the_formula(data: st.DataObject, x: np.ndarray) -> None:
 @pytest.mark.parametrize(("n_documents", "share"), [(1, 0.1), (3, 1.0)])
 def test_one_document_or_the_whole_corpus_has_no_errors(n_documents: int, share: float) -> None:
     x, edges = np.arange(6, dtype=np.float32), np.array([0, 3, 5], np.float32)
-    documents = (np.arange(6) % n_documents).astype(np.int32)
-    found = band_errors.band_errors(x, edges, documents, n_documents, share)
+    firsts = np.array([0, 2, 4, 6]) if n_documents == 3 else np.array([0, 6])
+    found = band_errors.band_errors(x, edges, firsts, share)
     assert len(found.shares) == len(found.mass) == 0

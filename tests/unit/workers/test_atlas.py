@@ -44,7 +44,8 @@ def test_windows_ascend_whatever_came_first() -> None:
     one, other = build(1000), build(6, ROWS[::-1])
     for layout in (one, other):
         assert layout.windows.tolist() == [1, 3, 4]
-        assert layout.documents.tolist() == [0, 1, 1]
+        assert layout.documents.tolist() == [2, 7, 7]
+        assert layout.document_firsts.tolist() == [0, 2, 11]
         assert layout.share_sampled == 0.5
     assert one.token_ids.tolist() == other.token_ids.tolist()
     # Longest windows come first: 4's five positions, 3's four, then 1's two.
