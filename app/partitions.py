@@ -1,8 +1,13 @@
 """Partitions of the large tables, so that dropping a scan or a corpus is instant."""
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, text
+from sqlalchemy.orm import Session
+
+from app.models import Atlas, Shard
 
 SCAN_TABLES = ("unit_stats", "examples", "atlas_pieces")
+UNFINISHED_TABLES = (*SCAN_TABLES, "partials", "unit_atlas")
+"""What an unfinished scan may have: tables not attached yet, partials, the atlas by units."""
 CORPUS_TABLES = ("documents", "windows")
 
 
@@ -49,6 +54,13 @@ def drop(connection: Connection, tables: tuple[str, ...], owner_id: int) -> None
     """Drops the partitions of one scan or corpus, where they are."""
     for table in tables:
         connection.execute(text(f"DROP TABLE IF EXISTS {name(table, owner_id)}"))
+
+
+def drop_unfinished(session: Session, scan_id: int) -> None:
+    """Drops an unfinished scan's shards, and everything that was flushed of it."""
+    session.execute(delete(Shard).where(Shard.scan_id == scan_id))
+    session.execute(delete(Atlas).where(Atlas.scan_id == scan_id))
+    drop(session.connection(), UNFINISHED_TABLES, scan_id)
 
 
 def name(table: str, owner_id: int) -> str:

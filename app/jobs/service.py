@@ -1,15 +1,12 @@
 """Changing a job: cancelled, or taken up again."""
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import partitions
 from app.errors import Conflict, InvalidInput
 from app.jobs.queries import MAX_ID, no_such_job
-from app.models import Atlas, Scan, Shard
-
-UNFINISHED_TABLES = (*partitions.SCAN_TABLES, "partials", "unit_atlas")
-"""What an unfinished scan may have: tables not attached yet, partials, the atlas by units."""
+from app.models import Scan, Shard
 
 
 def cancel(session: Session, job_id: int) -> None:
@@ -27,14 +24,7 @@ def cancel(session: Session, job_id: int) -> None:
         )
     scan.status, scan.error, scan.finished_at = "cancelled", None, session.scalar(func.now())
     session.flush()
-    drop_shards(session, job_id)
-
-
-def drop_shards(session: Session, job_id: int) -> None:
-    """Drops an unfinished job's shards and everything that was flushed of it."""
-    session.execute(delete(Shard).where(Shard.scan_id == job_id))
-    session.execute(delete(Atlas).where(Atlas.scan_id == job_id))
-    partitions.drop(session.connection(), UNFINISHED_TABLES, job_id)
+    partitions.drop_unfinished(session, job_id)
 
 
 def retry(session: Session, job_id: int) -> None:

@@ -12,8 +12,7 @@ from jaxtyping import Int
 from sqlalchemy import Engine, select, text, update
 from sqlalchemy.orm import Session
 
-from app import db
-from app.jobs.service import drop_shards
+from app import db, partitions
 from app.models import Corpus, Scan, ScanSource, Shard, Source
 from workers.jobs import queue
 from workers.jobs.plan import plan_shards
@@ -141,6 +140,6 @@ def fail(engine: Engine, scan_id: int, message: str, *, is_final: bool) -> None:
             return
         scan.status, scan.error = "failed", message
         if is_final:
-            drop_shards(session, scan_id)
+            partitions.drop_unfinished(session, scan_id)
             session.flush()
             models.drop_unused(session, scan.language_model_id)
