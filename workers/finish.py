@@ -99,7 +99,7 @@ class _Block:
         """All that the atlas says of the block."""
         assert self.part.spool is not None, "the atlas is not being collected"
         x = np.take(self.part.spool.read(self.first, self.last), self.layout.came, axis=1)
-        ordered = np.sort(x, axis=1)
+        ordered = atlas.sort_mostly_zero(x) if self.part.source.is_sparse else np.sort(x, axis=1)
         histograms = [atlas.histogram(row) for row in ordered]
         bands = [atlas.intervals(row) for row in ordered]
         draws = [self._draw(x[i], bands[i], self.first + i) for i in range(len(x))]

@@ -144,3 +144,8 @@ def test_sampled_windows_hold_enough_positions_and_not_a_window_more(n_counted, 
         assert total == int(n_counted.sum())
     else:
         assert total - int(n_counted[sampled].max()) < n_positions
+
+
+@given(x=npst.arrays(np.float32, st.tuples(st.integers(1, 3), st.integers(1, 30)), elements=tied))
+def test_sorting_around_zeros_is_sorting(x: np.ndarray) -> None:
+    assert atlas.sort_mostly_zero(x).tolist() == np.sort(x, axis=1).tolist()

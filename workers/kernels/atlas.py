@@ -34,6 +34,17 @@ class Intervals(NamedTuple):
     mass: Float[np.ndarray, " bands"]
 
 
+def sort_mostly_zero(x: Float[np.ndarray, "units n"]) -> Float[np.ndarray, "units n"]:
+    """`np.sort(x, axis=1)`, with only what is not 0 sorted."""
+    ordered = np.zeros_like(x)
+    for row, out in zip(x, ordered, strict=True):
+        found = np.sort(row[row != 0])
+        n_below = int(np.searchsorted(found, _ZERO))
+        out[:n_below] = found[:n_below]
+        out[len(out) - (len(found) - n_below) :] = found[n_below:]
+    return ordered
+
+
 def histogram(ordered: Float[np.ndarray, " n"]) -> Histogram:
     """About `N_BINS` bins of equal width on each side of 0, over [min(x, 0), max(x, 0)].
 
