@@ -32,7 +32,9 @@ from tests.tiny_saes import make_sae
 from workers import index, scan
 from workers.index import IndexRequest, IndexResult, run_index
 from workers.kernels import atlas
+from workers.kernels.sampling import draw_keys
 from workers.progress import Silent
+from workers.scan import N_ACTIVE, active_seed
 
 K, CONTEXT = 4, 12
 TEXTS = {
@@ -171,7 +173,16 @@ def test_extremes_counts_and_moments_equal_brute_force(
             assert (stored is None) == (not expected)
             if stored is not None:
                 check_examples(stored, expected)
+        sample = examples.get((slug, row.index, "active"))
+        assert sample is None or slug == "latents"
+        if sample is not None:
+            check_examples(sample, naive_scan.active_sample(windows, row.index, N_ACTIVE, key_of))
         check_stats(row, windows)
+
+
+def key_of(window: int) -> int:
+    """The window's place in the draw of active windows, by the scan's seed."""
+    return int(draw_keys(np.array([window]), active_seed(0))[0])
 
 
 def check_stats(row: UnitStats, windows: list[Window]) -> None:
@@ -213,7 +224,7 @@ def test_example_levels_decode_to_the_activations_at_every_token(
             assert np.isclose(row.values[i], exact[row.positions[i]], atol=1e-5)
             assert window.is_counted[row.positions[i]]
             assert np.isclose(row.highs[i], exact[row.max_positions[i]], atol=1e-5)
-    assert kinds == {"top", "bottom", "interval", "random"}
+    assert kinds == {"top", "bottom", "interval", "random", "active"}
 
 
 def test_intervals_histogram_and_tokens_cover_the_whole_atlas(
@@ -274,10 +285,11 @@ def test_the_same_request_does_no_work_twice(
 ) -> None:
     request = request_for()
     first = run_index(request, engine, Silent())
-    assert first.n_new_sources == 3
-    monkeypatch.setattr(index, "open_scanner", _never)
+    assert first.is_complete
+    assert len(rows(engine, ScanSource)) == 3
+    monkeypatch.setattr(index, "ShardWorker", _never)
     again = run_index(request, engine, Silent())
-    assert (again.scan_id, again.n_new_sources) == (None, 0)
+    assert (again.scan_ids, again.is_complete) == ([], True)
     assert (again.model_slug, again.corpus_slug) == (first.model_slug, first.corpus_slug)
     assert len(rows(engine, Scan)) == len(rows(engine, Corpus)) == 1
 
@@ -289,10 +301,11 @@ def _never(*_: Any, **__: Any) -> None:
 def test_sources_already_scanned_are_left_out(
     engine: Engine, request_for: Callable[..., IndexRequest]
 ) -> None:
-    run_index(request_for(neurons="0"), engine, Silent())
+    first = run_index(request_for(neurons="0"), engine, Silent())
     more = run_index(request_for(neurons="0-1"), engine, Silent())
-    assert more.n_new_sources == 1
-    assert [row.is_current for row in rows(engine, ScanSource)] == [True, True]
+    scans = [*first.scan_ids, *more.scan_ids]
+    found = [(row.scan_id, row.is_current) for row in rows(engine, ScanSource)]
+    assert found == [(scan_id, True) for scan_id in scans]
 
 
 def test_changed_settings_make_a_new_scan_that_takes_the_place_of_the_old(
@@ -300,67 +313,16 @@ def test_changed_settings_make_a_new_scan_that_takes_the_place_of_the_old(
 ) -> None:
     old = run_index(request_for(neurons="1"), engine, Silent())
     new = run_index(request_for(neurons="1", top_k=K + 1), engine, Silent())
-    assert current_scans(engine) == {new.scan_id}
+    assert current_scans(engine) == set(new.scan_ids)
     lengths = {row.scan_id: len(row.windows) for row in rows(engine, Examples) if row.kind == "top"}
-    assert lengths == {old.scan_id: K, new.scan_id: K + 1}
+    assert lengths == {old.scan_ids[0]: K, new.scan_ids[0]: K + 1}
     back = run_index(request_for(neurons="1"), engine, Silent())
-    assert back.scan_id is None
-    assert current_scans(engine) == {old.scan_id}
+    assert back.scan_ids == []
+    assert current_scans(engine) == set(old.scan_ids)
 
 
 def current_scans(engine: Engine) -> set[int]:
     return {row.scan_id for row in rows(engine, ScanSource) if row.is_current}
-
-
-class Stop(BaseException):
-    """Stands for Ctrl-C."""
-
-
-@pytest.mark.both_servers
-@pytest.mark.parametrize("stage", ["scan", "store"])
-def test_an_interruption_leaves_nothing_and_the_next_run_does_it_anew(
-    engine: Engine,
-    request_for: Callable[..., IndexRequest],
-    monkeypatch: pytest.MonkeyPatch,
-    tables: Callable[[], set[str]],
-    stage: str,
-) -> None:
-    def stop(*_: Any, **__: Any) -> None:
-        raise Stop
-
-    with monkeypatch.context() as patch:
-        if stage == "scan":
-            patch.setattr(scan, "_update", stop)
-        else:
-            patch.setattr(index.ScanWriter, "complete", stop)
-        with pytest.raises(Stop):
-            run_index(request_for(), engine, Silent())
-    assert not {name for name in tables() if name.startswith(("examples_", "unit_stats_"))}
-    for entity in (LanguageModel, Source, Unit, ScanSource, Examples, UnitStats):
-        assert rows(engine, entity) == []
-    result = run_index(request_for(), engine, Silent())
-    assert result.n_new_sources == 3
-    assert [row.status for row in rows(engine, Scan)] == ["complete"]
-
-
-def test_a_scan_whose_process_was_killed_is_marked_and_done_anew(
-    engine: Engine, request_for: Callable[..., IndexRequest]
-) -> None:
-    first = run_index(request_for(neurons="0"), engine, Silent())
-    with db.session(engine) as session:
-        old = session.get_one(Scan, first.scan_id)
-        dead = Scan(
-            language_model_id=old.language_model_id,
-            corpus_id=old.corpus_id,
-            status="running",
-            settings_hash="",
-            settings={},
-            n_tokens_done=5,
-            software_version="0",
-        )
-        session.add(dead)
-    run_index(request_for(neurons="1"), engine, Silent())
-    assert [row.status for row in rows(engine, Scan)] == ["complete", "failed", "complete"]
 
 
 def test_a_failure_leaves_earlier_results_as_they_were(
