@@ -41,6 +41,8 @@ from workers.spool import SourceSpool, open_spools
 # a CPU a quarter of the tokens halves the time of an SAE's encoder.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
 READ_BYTES = {"cpu": 8 << 20, "cuda": 1 << 30}
+# So few units of a source are not worth reading apart.
+LEAST_UNITS = 512
 # Windows in the sample of a unit's active ones.
 N_ACTIVE = 5
 # Bytes of hooked activations that all threads together may hold.
@@ -165,36 +167,71 @@ class Scanner:
         taken: Taken | None,
         model: LoadedModel,
     ) -> None:
-        """Reads the source in slices of windows that bound the memory of wide ones."""
+        """Reads the source in pieces that bound the memory of wide ones.
+
+        Pieces are of units where these can be read apart, so that each part of the encoder is
+        used for the whole batch; otherwise of windows.
+        """
         n_windows, n_pos = batch.token_ids.shape
-        room = READ_BYTES[x.device.type] // (4 * n_pos * part.source.n_units)
-        each = max(room, 1)
+        room = READ_BYTES[x.device.type] // (4 * n_pos)
+        each = n_windows
+        if not part.source.is_elementwise:
+            each = max(room // part.source.n_units, 1)
+        most_units = max(room // each, LEAST_UNITS)
         for first in range(0, n_windows, each):
-            rows = slice(first, first + each)
-            units = part.source.read(x[rows])
-            with part.lock:
-                bad = _update(part, units, batch, rows)
+            some = _Some(batch, slice(first, first + each), taken)
+            for first_unit, units in part.source.read_blocks(x[some.rows], most_units):
+                bad = some.add(part, first_unit, units)
                 if bad >= 0:
-                    raise _not_finite(part.source.slug, int(batch.windows[rows][bad]), model)
-            if taken is not None and part.spool is not None:
-                here, position = taken.between(first, first + each)
-                if len(here):
-                    part.spool.add(position, units, batch.is_counted[rows], here)
+                    raise _not_finite(part.source.slug, bad, model)
+
+
+@dataclass(frozen=True, slots=True)
+class _Some:
+    """Some windows of a batch, on their way into a source's results."""
+
+    batch: WindowBatch
+    rows: slice
+    taken: Taken | None
+
+    def add(self, part: SourceScan, first: int, units: Float[Tensor, "windows pos units"]) -> int:
+        """Adds activations of the units from `first` on; a window with a NaN or infinity, or -1."""
+        batch, rows = self.batch, self.rows
+        is_counted, last = batch.is_counted[rows], first + units.shape[2]
+        given = (batch.windows[rows], is_counted, batch.is_duplicate[rows])
+        with part.lock:
+            bad = _update(part, slice(first, last), units, given)
+            if bad >= 0:
+                return int(batch.windows[rows][bad])
+            if last == part.source.n_units:
+                part.moments.n_tokens += int(is_counted.sum())
+        if self.taken is not None and part.spool is not None:
+            here, position = self.taken.between(rows.start, rows.stop)
+            if len(here):
+                part.spool.add(position, units, is_counted, here, first)
+        return -1
 
 
 def _update(
-    part: SourceScan, units: Float[Tensor, "windows pos units"], batch: WindowBatch, rows: slice
+    part: SourceScan,
+    some: slice,
+    units: Float[Tensor, "windows pos units"],
+    given: tuple[Tensor, Tensor, Tensor],
 ) -> int:
-    """Adds windows to moments and extremes; the first with a NaN or infinity, or -1."""
-    given = (batch.windows[rows], batch.is_counted[rows], batch.is_duplicate[rows])
+    """Adds to moments and lists of the units `some`; the first bad row, or -1.
+
+    `given`: windows, is_counted and is_duplicate of the rows, on the CPU.
+    """
+    sums = moments.view(part.moments, some)
+    lists = {kind: extremes.view(state, some) for kind, state in part.lists.items()}
     if units.device.type == "cpu":
-        state = (part.moments, part.top, part.bottom)
-        return fused.update(*state, units.float(), *given, active=part.active)
+        state = (sums, lists["top"], lists.get("bottom"))
+        return fused.update(*state, units.float(), *given, lists.get("active"))
     windows, is_counted, is_duplicate = (tensor.to(units.device) for tensor in given)
     bad = moments.first_bad_window(units, is_counted)
     if bad < 0:
-        moments.update(part.moments, units, is_counted)
-        for each in part.lists.values():
+        moments.update(sums, units, is_counted)
+        for each in lists.values():
             extremes.update(each, units, windows, is_counted, is_duplicate)
     return bad
 

@@ -1,8 +1,8 @@
 """The atlas while a scan runs: all units' activations in the sampled windows, in scratch memory.
 
 What arrives is a batch's sampled windows, kept unit by unit, so that a block of units is read back
-in one piece a chunk. Dense sources keep float32; sparse ones keep unit, position and value of what
-is not zero, 12 bytes each, in the order of units.
+in one piece a chunk; units are numbered from the chunk's first. Dense sources keep float32; sparse
+ones keep unit, position and value of what is not zero, 12 bytes each, in the order of units.
 """
 
 from dataclasses import dataclass, field
@@ -48,12 +48,15 @@ class _Sparse:
 
 @dataclass(slots=True)
 class SourceSpool:
-    """One source's activations over the atlas; threads may add to it at once."""
+    """One source's activations over the atlas; threads may add to it at once.
+
+    `chunks` are kept by first and last (exclusive) unit of what they hold.
+    """
 
     arena: ScratchArena
     n_units: int
     is_sparse: bool
-    chunks: list[_Dense | _Sparse] = field(default_factory=list)
+    chunks: dict[tuple[int, int], list[_Dense | _Sparse]] = field(default_factory=dict)
 
     def add(
         self,
@@ -61,28 +64,35 @@ class SourceSpool:
         x: Float[Tensor, "windows pos units"],
         is_counted: Bool[Tensor, "windows pos"],
         rows: Int64[Tensor, " taken"],
+        first_unit: int = 0,
     ) -> None:
         """Adds the counted positions of the windows `rows`: atlas positions from `first` on.
 
-        `x` may be on any device, `is_counted` and `rows` are on the CPU.
+        `x` has the units from `first_unit` on and may be on any device; `is_counted` and `rows`
+        are on the CPU.
         """
         n_positions = int(is_counted[rows].sum())
         keep = self._keep_sparse if self.is_sparse else self._keep_dense
-        self.chunks.append(keep(first, n_positions, x, is_counted, rows))
+        chunk = keep(first, n_positions, x, is_counted, rows)
+        self.chunks.setdefault((first_unit, first_unit + x.shape[2]), []).append(chunk)
 
     def read(self, first: int, last: int) -> Float32[np.ndarray, "units n"]:
         """All atlas activations of units first to last."""
-        n_positions = sum(chunk.n_positions for chunk in self.chunks)
-        block = np.zeros((last - first, n_positions), dtype=np.float32)
-        for chunk in self.chunks:
-            chunk.read(first, last, block[:, chunk.first : chunk.first + chunk.n_positions])
+        ends = (chunk.first + chunk.n_positions for some in self.chunks.values() for chunk in some)
+        block = np.zeros((last - first, max(ends, default=0)), dtype=np.float32)
+        for (start, end), some in self.chunks.items():
+            low, high = max(start, first), min(end, last)
+            for chunk in some if low < high else ():
+                out = block[low - first : high - first]
+                positions = slice(chunk.first, chunk.first + chunk.n_positions)
+                chunk.read(low - start, high - start, out[:, positions])
         return block
 
     def _keep_dense(
         self, first: int, n: int, x: Tensor, is_counted: Tensor, rows: Tensor
     ) -> _Dense:
-        piece = self.arena.take(4 * self.n_units * n)
-        by_unit = piece.view(np.float32).reshape(self.n_units, n)
+        n_units = x.shape[2]
+        by_unit = self.arena.take(4 * n_units * n).view(np.float32).reshape(n_units, n)
         if x.device.type == "cpu":
             gather.gather_by_unit(x.float(), is_counted, rows, by_unit)
         else:

@@ -109,6 +109,12 @@ def update(
     _fill(state, x, windows, is_counted, units[slots[:, 0]], slots[:, 1], order[order >= k] - k)
 
 
+def view(state: Extremes, units: slice) -> Extremes:
+    """The lists of some units, in the same memory."""
+    fields = {name: getattr(state, name)[units] for name in _slot_fields(state)}
+    return Extremes(state.sign, state.seed, **fields)
+
+
 def merge(a: Extremes, b: Extremes) -> Extremes:
     """The lists of the union of two disjoint sets of windows, best first."""
     both = Extremes(

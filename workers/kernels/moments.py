@@ -69,8 +69,14 @@ def update(
     for row in moments.sums:
         power = power * wide
         row += power.sum(dim=0)
-    moments.max = torch.maximum(moments.max, counted.amax(dim=0))
-    moments.min = torch.minimum(moments.min, counted.amin(dim=0))
+    torch.maximum(moments.max, counted.amax(dim=0), out=moments.max)
+    torch.minimum(moments.min, counted.amin(dim=0), out=moments.min)
+
+
+def view(moments: Moments, units: slice) -> Moments:
+    """Moments of some units, in the same memory; its count of tokens begins at 0."""
+    sums, n_active = moments.sums[:, units], moments.n_active[units]
+    return Moments(0, n_active, sums, moments.max[units], moments.min[units])
 
 
 def first_bad_window(

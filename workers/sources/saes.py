@@ -9,6 +9,7 @@ which runs no code.
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from app.errors import InvalidInput, NotFound
 from app.slugs import is_slug, slugify
+from workers.sources.encoders import Encoder, encoder_of
 from workers.sources.hook_points import HookPoint
 from workers.sources.language_models import WRITTEN_AT, LoadedModel
 from workers.sources.quiet import LIBRARY_ERRORS, quiet
@@ -63,6 +65,7 @@ class SaeSource:
     sae: Any
     model: LoadedModel
     is_centred: bool
+    encoder: Encoder | None
     is_sparse: bool = True
 
     @property
@@ -70,14 +73,42 @@ class SaeSource:
         """Whether a latent may be negative; where SAELens has an architecture new to us, it may."""
         return self.sae.cfg.architecture() not in _UNSIGNED
 
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether a latent can be read without the others."""
+        return self.encoder is not None and self.encoder.is_elementwise
+
     def read(self, x: Float[Tensor, "batch pos d"]) -> Float[Tensor, "batch pos units"]:
         """The latents' activations in float32, given the model's at `hook_point`."""
-        x = x.float()
-        if self.is_centred:
-            x = x - x.mean(dim=-1, keepdim=True)
+        x = self._prepare(x)
         with torch.no_grad():
+            if self.encoder is not None:
+                return self._encode(self.encoder, x, slice(None))
             found: Tensor = self.sae.encode(x)
         return found.to_dense() if found.is_sparse else found
+
+    def read_blocks(
+        self, x: Float[Tensor, "batch pos d"], most_units: int
+    ) -> Iterator[tuple[int, Float[Tensor, "batch pos units"]]]:
+        """Blocks of latents where each can be read without the others, else all at once."""
+        if self.encoder is None or not self.is_elementwise or self.n_units <= most_units:
+            yield 0, self.read(x)
+            return
+        x = self._prepare(x)
+        for first in range(0, self.n_units, most_units):
+            with torch.no_grad():
+                block = self._encode(self.encoder, x, slice(first, first + most_units))
+            yield first, block
+
+    def _prepare(self, x: Float[Tensor, "batch pos d"]) -> Float[Tensor, "batch pos d"]:
+        x = x.float()
+        return x - x.mean(dim=-1, keepdim=True) if self.is_centred else x
+
+    def _encode(
+        self, encoder: Encoder, x: Float[Tensor, "batch pos d"], units: slice
+    ) -> Float[Tensor, "batch pos units"]:
+        given: Tensor = self.sae.process_sae_in(x)
+        return encoder.encode(given.flatten(0, 1), units).reshape(*x.shape[:2], -1)
 
     def output_directions(self) -> Float[Tensor, "units d_model"]:
         """What one unit of activation adds to the residual stream; float32 on the CPU.
@@ -116,6 +147,7 @@ def sae_source(spec: str, model: LoadedModel, slug: str | None = None) -> SaeSou
         sae=sae,
         model=model,
         is_centred=_wants_centring(sae, read_at),
+        encoder=encoder_of(sae),
     )
 
 

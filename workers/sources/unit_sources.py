@@ -1,6 +1,7 @@
 """Unit sources: what turns the activations at one hook point into units."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ class UnitSource(Protocol):
 
     `hook_point` is where `read` wants its input from, `hook_point_out` where the units write.
     `is_signed`: a unit's activation may be negative. `is_sparse`: most activations are exactly 0.
+    `is_elementwise`: `read_blocks` reads some units without the others.
     """
 
     @property
@@ -47,12 +49,22 @@ class UnitSource(Protocol):
     @property
     def is_sparse(self) -> bool: ...
     @property
+    def is_elementwise(self) -> bool: ...
+    @property
     def weights_hash(self) -> str: ...
     @property
     def details(self) -> dict[str, Any]: ...
 
     def read(self, x: Float[Tensor, "batch pos d"]) -> Float[Tensor, "batch pos units"]:
         """The units' activations, given those at `hook_point`."""
+
+    def read_blocks(
+        self, x: Float[Tensor, "batch pos d"], most_units: int
+    ) -> Iterator[tuple[int, Float[Tensor, "batch pos units"]]]:
+        """What `read` gives, in blocks of consecutive units, each with its first unit's index.
+
+        Blocks hold at most `most_units` where the source is elementwise; else it comes whole.
+        """
 
     def output_directions(self) -> Float[Tensor, "units d_model"]:
         """What one unit of activation adds to the residual stream; float32 on the CPU."""
@@ -73,10 +85,17 @@ class NeuronSource:
     kind: str = "neuron"
     is_signed: bool = True
     is_sparse: bool = False
+    is_elementwise: bool = False
 
     def read(self, x: Float[Tensor, "batch pos units"]) -> Float[Tensor, "batch pos units"]:
         """`x` itself."""
         return x
+
+    def read_blocks(
+        self, x: Float[Tensor, "batch pos units"], most_units: int
+    ) -> Iterator[tuple[int, Float[Tensor, "batch pos units"]]]:
+        """`x` itself, whole: it is there already."""
+        yield 0, x
 
     def output_directions(self) -> Float[Tensor, "units d_model"]:
         """Rows of the MLP's output matrix; float32 on the CPU."""

@@ -23,6 +23,15 @@ with quiet():  # importing it warns of its own deprecations
 
 LoadTiny = Callable[[str], LoadedModel]
 D_SAE = 40
+ELEMENTWISE = {
+    "standard",
+    "gated",
+    "jumprelu",
+    "transcoder",
+    "skip_transcoder",
+    "jumprelu_transcoder",
+    "jumprelu_skip_transcoder",
+}
 RESIDUAL, MLP_IN, MLP_OUT = (
     "blocks.1.hook_resid_post",
     "blocks.2.mlp.hook_in",
@@ -95,6 +104,11 @@ def test_latents_are_what_saelens_encodes(
     theirs = SAE.load_from_disk(directory).encode(x)
     assert torch.equal(source.read(x), theirs.to_dense() if theirs.is_sparse else theirs)
     assert source.read(x).shape == (2, 9, D_SAE)
+    blocks = list(source.read_blocks(x, 7))
+    together = torch.cat([block for _, block in blocks], dim=2)
+    torch.testing.assert_close(together, source.read(x), rtol=1e-6, atol=1e-5)
+    assert len(blocks) == (6 if source.is_elementwise else 1)
+    assert source.is_elementwise == (architecture in ELEMENTWISE)
 
 
 @pytest.mark.parametrize("architecture", EXTRA)

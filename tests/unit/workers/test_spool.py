@@ -50,6 +50,23 @@ def test_any_block_of_units_comes_back_whatever_the_order_of_arrival(
     arena.close()
 
 
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_units_that_come_in_blocks_are_put_together(tmp_path: Path, is_sparse: bool) -> None:
+    arena = ScratchArena(tmp_path, 1 << 30)
+    whole, blocks = open_spools(arena, [(37, is_sparse)] * 2, 14)
+    parts = batches(0, 37, 0.3)
+    wanted = add_all(whole, parts)
+    at = 0
+    for x, is_counted in parts:
+        rows = torch.tensor([i for i in range(len(x)) if i != 1])
+        for first in (20, 0):
+            units = x[:, :, first : first + 20].contiguous()
+            blocks.add(at, units, is_counted, rows, first)
+        at += int(is_counted[rows].sum())
+    for first, last in ((0, 37), (10, 30), (20, 21)):
+        assert np.array_equal(blocks.read(first, last), wanted[first:last])
+
+
 def test_a_sparse_source_takes_room_for_what_is_not_zero(tmp_path: Path) -> None:
     arena = ScratchArena(tmp_path, 1 << 30)
     (spool,) = open_spools(arena, [(100_000, True)], 10**9)
