@@ -142,4 +142,4 @@ def fail(engine: Engine, scan_id: int, message: str, *, is_final: bool) -> None:
         if is_final:
             partitions.drop_unfinished(session, scan_id)
             session.flush()
-            models.drop_unused(session, scan.language_model_id)
+            models.drop_unused_sources(session, scan.language_model_id)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from sqlalchemy import delete, exists, select, text
+from sqlalchemy import ColumnElement, delete, exists, select, text
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, InvalidInput
@@ -43,7 +43,7 @@ def choose_slug(session: Session, model: LoadedModel, asked: str | None) -> str:
         _check_slug(asked)
     wanted = asked or slugify(model.name, fallback="model")
     near = LanguageModel.slug.startswith(wanted, autoescape=True)
-    taken = set(session.scalars(select(LanguageModel.slug).where(near)))
+    taken = set(session.scalars(select(LanguageModel.slug).where(near, _is_used())))
     if asked is not None and asked in taken:
         raise Conflict(
             f"The name {asked!r} belongs to a model with other weights or another tokenizer. "
@@ -77,8 +77,10 @@ def store_model(
         return found
     names = ("name", "revision", "weights_hash", "architecture", "n_layers", "d_model", "d_mlp")
     more = ("d_vocab", "n_ctx", "n_params", "details")
+    chosen = choose_slug(session, model, slug)
+    session.execute(delete(LanguageModel).where(LanguageModel.slug == chosen, ~_is_used()))
     row = LanguageModel(
-        slug=choose_slug(session, model, slug),
+        slug=chosen,
         tokenizer_id=tokenizer_id,
         **{name: getattr(model, name) for name in (*names, *more)},
     )
@@ -87,11 +89,9 @@ def store_model(
     return row
 
 
-def drop_unused(session: Session, model_id: int) -> None:
-    """Drops a model's sources that no scan has completed or needs, and its row if none is left."""
-    session.execute(_LOCK)
-    has_shards = exists().where(Shard.scan_id == Scan.id)
-    scans = select(Scan).where(Scan.language_model_id == model_id, has_shards)
+def drop_unused_sources(session: Session, model_id: int) -> None:
+    """Drops a model's sources that no scan has completed and none that goes on needs."""
+    scans = select(Scan).where(Scan.language_model_id == model_id, _has_shards())
     needed = {slug for scan in session.scalars(scans) for slug in scan.settings["sources"]}
     is_scanned = exists().where(ScanSource.source_id == Source.id)
     session.execute(
@@ -99,10 +99,21 @@ def drop_unused(session: Session, model_id: int) -> None:
             Source.language_model_id == model_id, ~is_scanned, Source.slug.not_in(needed)
         )
     )
-    if needed:
-        return
-    has_sources = exists().where(Source.language_model_id == model_id)
-    session.execute(delete(LanguageModel).where(LanguageModel.id == model_id, ~has_sources))
+
+
+def _is_used() -> ColumnElement[bool]:
+    """Whether the query's `LanguageModel` has results, or a scan that may still give some.
+
+    One that has neither is there for its failed scans' sake; it gives its name to who wants it.
+    """
+    of_model = Source.language_model_id == LanguageModel.id
+    is_scanned = exists().where(of_model, ScanSource.source_id == Source.id)
+    goes_on = exists().where(Scan.language_model_id == LanguageModel.id, _has_shards())
+    return is_scanned | goes_on
+
+
+def _has_shards() -> ColumnElement[bool]:
+    return exists().where(Shard.scan_id == Scan.id)
 
 
 def check_sources(session: Session, model_id: int, sources: Sequence[UnitSource]) -> None:

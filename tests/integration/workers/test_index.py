@@ -20,6 +20,7 @@ from app.models import (
     LanguageModel,
     Scan,
     ScanSource,
+    Shard,
     Source,
     TokenWindow,
     Unit,
@@ -352,7 +353,8 @@ def test_nan_in_the_weights_names_source_and_window(
     request = IndexRequest(model=str(directory), corpus=str(corpus), context=CONTEXT, device="cpu")
     with pytest.raises(InvalidInput, match=r"Source mlp-1: .* window \d+"):
         run_index(request, engine, Silent())
-    assert rows(engine, LanguageModel) == []
+    assert rows(engine, Source) == rows(engine, Shard) == []
+    assert "NaN" in rows(engine, Scan)[0].error
 
 
 @pytest.mark.parametrize(
