@@ -5,6 +5,7 @@ import platform
 from datetime import UTC, datetime
 
 from bench import scan, site
+from bench.models import DEMO_MODEL
 
 N_TOKENS = 131_072
 LIMITS = {
@@ -18,7 +19,7 @@ LIMITS = {
 
 
 def main() -> None:
-    timings = scan.measure(str(scan.DEMO_MODEL), N_TOKENS)
+    timings = scan.measure(str(DEMO_MODEL), N_TOKENS)
     found = site.measure()
     print(
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}"

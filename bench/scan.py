@@ -3,7 +3,8 @@
 Same model, same batches, same number of threads, a few batches each in turns, so that whatever
 else the machine does falls on all alike. The forward runs in two arrangements, all threads in one
 batch and a batch a thread, as the scan does it; the faster one counts. `python -m bench.scan`
-prints the ratio and where the rest of the time goes.
+prints the ratios, and what each stage takes of processor time, as a share of the forward's (on a
+GPU that is the time to start it).
 """
 
 import argparse
@@ -21,6 +22,7 @@ from unittest import mock
 import numpy as np
 import torch
 
+from bench.models import GPT2_SMALL, Subject, open_model
 from workers import scan
 from workers.atlas import AtlasBuilder
 from workers.finish import finish_atlas
@@ -28,18 +30,12 @@ from workers.kernels.sampling import sample_windows
 from workers.scan import BATCH_TOKENS, Scanner, open_scanner
 from workers.sources.language_models import LoadedModel, load_model
 from workers.sources.stored_windows import WindowBatch
-from workers.sources.unit_sources import (
-    NeuronSource,
-    SaeSource,
-    UnitSource,
-    neuron_source,
-    sae_source,
-)
+from workers.sources.unit_sources import SaeSource, UnitSource, neuron_source, sae_source
 from workers.spool import SourceSpool
 
-DEMO_MODEL = Path(__file__).parent.parent / "demo" / "model"
-ATLAS_TOKENS = 65536
-TURN = 64  # batches
+ATLAS_TOKENS = 65536  # at most a quarter of what is scanned
+TURN_TOKENS = 65536
+READINGS = ("neurons", "sae", "all")
 
 
 @dataclass(slots=True)
@@ -79,31 +75,37 @@ class Timings:
 
 
 def measure(
-    directory: str, n_tokens: int, context: int = 128, top_k: int = 20, saes: tuple[str, ...] = ()
+    directory: str,
+    n_tokens: int,
+    context: int = 128,
+    top_k: int = 20,
+    saes: tuple[str, ...] = (),
+    *,
+    has_neurons: bool = True,
+    device: str = "auto",
 ) -> Timings:
     """Scans random tokens with all neurons (and SAEs), batch by batch in turns with the forward."""
-    model = load_model(directory)
-    layers = [neuron_source(model, layer) for layer in range(model.n_layers)]
+    model = load_model(directory, device=device)
+    layers = [neuron_source(model, layer) for layer in range(model.n_layers * has_neurons)]
     sources: list[UnitSource] = [*layers, *(sae_source(spec, model) for spec in saes)]
     batches = list(random_batches(model, n_tokens, context))
     n_counted = np.concatenate([batch.is_counted.sum(dim=1).numpy() for batch in batches])
-    sampled = sample_windows(n_counted, ATLAS_TOKENS, 0)
-    drawn = (0, sampled, np.arange(len(sampled)), len(n_counted))
-    atlas = AtlasBuilder(*drawn)
+    sampled = sample_windows(n_counted, min(ATLAS_TOKENS, n_tokens // 4), 0)
     found = Timings()
     with tempfile.TemporaryDirectory() as scratch:
         given = (model, sources)
         settings = {"top_k": top_k, "context": context, "scratch": Path(scratch)}
+        atlas = AtlasBuilder(0, sampled, sampled, len(n_counted))
         with open_scanner(*given, **settings) as warm, warm.collecting(atlas):  # type: ignore[arg-type]
-            warm.run(batches[:1])
-        atlas = AtlasBuilder(*drawn)
+            warm.run(batches[:2])
+        atlas = AtlasBuilder(0, sampled, sampled, len(n_counted))
         with (
             open_scanner(*given, **settings) as scanner,  # type: ignore[arg-type]
             scanner.collecting(atlas),
             staged(found),
         ):
-            _take_turns(model, scanner, layers, batches, found)
-            found.finish = _seconds(lambda: _finish(scanner))
+            _take_turns(model, scanner, batches, found)
+            found.finish = _seconds(model, lambda: _finish(scanner))
     return found
 
 
@@ -126,26 +128,26 @@ def random_batches(model: LoadedModel, n_tokens: int, context: int) -> Iterator[
 def _take_turns(
     model: LoadedModel,
     scanner: Scanner,
-    layers: list[NeuronSource],
     batches: list[WindowBatch],
     found: Timings,
 ) -> None:
-    last = [layers[-1].hook_point]
+    hooked = [part.source.hook_point for part in scanner.sources]
 
     def plain(some: list[WindowBatch]) -> None:
         for batch in some:
-            model.run_to(batch.token_ids, None, last)
+            model.run_to(batch.token_ids.to(model.device), None, hooked)
 
     def forward(batch: WindowBatch) -> None:
         replica = scanner.replicas.get()
-        replica.run_to(batch.token_ids, None, last)
+        replica.run_to(batch.token_ids.to(model.device), None, hooked)
         scanner.replicas.put(replica)
 
     def plain_by_batch(some: list[WindowBatch]) -> None:
         list(scanner.threads.map(forward, some))
 
-    for number, first in enumerate(range(0, len(batches), TURN)):
-        some = batches[first : first + TURN]
+    turn = max(TURN_TOKENS // scanner.batch_tokens, 1)
+    for number, first in enumerate(range(0, len(batches), turn)):
+        some = batches[first : first + turn]
         turns: list[tuple[str, Callable[[], Any]]] = [
             ("plain", partial(plain, some)),
             ("plain_by_batch", partial(plain_by_batch, some)),
@@ -153,7 +155,7 @@ def _take_turns(
         ]
         for name, do in turns[number % 3 :] + turns[: number % 3]:
             began = time.process_time()
-            getattr(found, name).append(_seconds(do))
+            getattr(found, name).append(_seconds(model, do))
             found.cpu[name] += time.process_time() - began
 
 
@@ -167,11 +169,11 @@ def _finish(scanner: Scanner) -> None:
 
 @contextmanager
 def staged(found: Timings) -> Iterator[None]:
-    """Adds up the seconds of the scan's stages."""
+    """Adds up the processor seconds of the scan's stages."""
     stages: list[tuple[Any, str, str]] = [
-        (SaeSource, "read", "dictionaries' encoders"),
-        (scan, "_update", "moments and extremes"),
-        (SourceSpool, "add", "atlas to scratch"),
+        (SaeSource, "_encode", "encoders"),
+        (scan, "_update", "moments and lists"),
+        (SourceSpool, "add", "atlas"),
     ]
     with ExitStack() as stack:
         for owner, name, stage in stages:
@@ -182,40 +184,63 @@ def staged(found: Timings) -> Iterator[None]:
 
 def _timed(do: Callable[..., Any], stage: str, found: Timings) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             return do(*args, **kwargs)
         finally:
-            found.stages[stage] += time.perf_counter() - began  # of all threads together
+            found.stages[stage] += time.thread_time() - began  # of all threads together
 
     return call
 
 
-def _seconds(do: Callable[[], Any]) -> float:
+def _seconds(model: LoadedModel, do: Callable[[], Any]) -> float:
+    """Until the device is done, too."""
     began = time.perf_counter()
     do()
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
     return time.perf_counter() - began
 
 
 def main() -> None:
-    """Prints the ratio and the profile."""
+    """Prints a table: a line for each model, context and choice of sources."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", default=str(DEMO_MODEL))
+    parser.add_argument("models", nargs="*", default=["demo"], help=f"demo, {GPT2_SMALL} or a path")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--tokens", type=int, default=262_144)
-    parser.add_argument("--sae", action="append", default=[])
+    parser.add_argument("--context", type=int, nargs="+", default=[128])
+    parser.add_argument("--top-k", type=int, default=20)
+    parser.add_argument("--read", nargs="+", choices=READINGS, default=list(READINGS))
     given = parser.parse_args()
-    found = measure(given.model, given.tokens, saes=tuple(given.sae))
-    plain, ours, n_threads = sum(found.fastest_plain), sum(found.scan), torch.get_num_threads()
-    print(f"{n_threads} threads, {given.tokens:,} tokens")
-    print(f"plain forward, all threads in one batch {sum(found.plain):8.2f} s")
-    print(f"plain forward, a batch a thread         {sum(found.plain_by_batch):8.2f} s")
-    print(f"scan                                    {ours:8.2f} s, ratio {found.ratio:.3f}")
-    print(f"median of the turns' ratios {found.median_ratio:.3f}")
-    print(f"ratio of processor times    {found.cpu_ratio:.3f}")
-    for stage, seconds in found.stages.items():
-        share = seconds / n_threads / plain
-        print(f"  {stage:<28} {seconds:7.2f} s of all threads, {share:.3f} of the forward")
-    print(f"finishing (not in the ratio) {found.finish:7.2f} s")
+    print(f"{torch.get_num_threads()} threads, {given.tokens:,} tokens, top {given.top_k}")
+    print()
+    print("| model | context | read | forward s | scan s | ratio | of turns | of cpu | stages |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name in given.models:
+        with open_model(name) as subject:
+            for context in given.context:
+                for reading in given.read:
+                    print(_line(subject, context, reading, given), flush=True)
+
+
+def _line(subject: Subject, context: int, reading: str, given: argparse.Namespace) -> str:
+    saes = {"neurons": (), "sae": subject.saes[:1], "all": subject.saes}[reading]
+    found = measure(
+        str(subject.directory),
+        given.tokens,
+        context,
+        given.top_k,
+        saes,
+        has_neurons=reading != "sae",
+        device=given.device,
+    )
+    of_cpu = found.cpu["plain_by_batch"]
+    stages = ", ".join(f"{name} {took / of_cpu:.3f}" for name, took in found.stages.items())
+    forward, ours = sum(found.fastest_plain), sum(found.scan)
+    return (
+        f"| {subject.name} | {context} | {reading} | {forward:.2f} | {ours:.2f} "
+        f"| {found.ratio:.3f} | {found.median_ratio:.3f} | {found.cpu_ratio:.3f} | {stages} |"
+    )
 
 
 if __name__ == "__main__":
