@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 
 from app import db
 from app.errors import Conflict, InvalidInput
-from app.models import Corpus, LanguageModel, Scan, Source
+from app.models import Corpus, LanguageModel, Scan, Source, Unit
 from workers.jobs import ledger
 from workers.jobs.settings import PlannedSource, ScanRequest, ScanSettings
 from workers.sinks import models
@@ -97,7 +97,7 @@ def test_a_model_that_two_begin_with_is_stored_once(
 
 
 @pytest.mark.both_servers
-def test_a_source_that_two_scans_complete_is_stored_once(
+def test_a_source_that_two_scans_begin_with_is_stored_once(
     engine: Engine, model: LoadedModel, model_id: int
 ) -> None:
     source = neuron_source(model, 0)
@@ -160,6 +160,17 @@ def test_broken_directions_have_no_logit_lens(
     with db.session(engine) as session, pytest.raises(InvalidInput, match=r"mlp-0: .* unit 5 is"):
         source_id = models.store_source(session, model_id, source)
         models.store_units(session, source_id, model, source)
+
+
+@pytest.mark.both_servers
+def test_units_that_two_scans_store_are_stored_once(
+    engine: Engine, model: LoadedModel, model_id: int
+) -> None:
+    source = neuron_source(model, 0)
+    with db.session(engine) as session:
+        source_id = models.store_source(session, model_id, source)
+    at_once(engine, lambda session: models.store_units(session, source_id, model, source))
+    assert count(engine, Unit) == source.n_units
 
 
 def count(engine: Engine, entity: Any) -> int:
