@@ -21,15 +21,16 @@ from queue import SimpleQueue
 from threading import Lock
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from app.errors import InvalidInput
 from workers.arena import ScratchArena
 from workers.atlas import AtlasBuilder, Taken
-from workers.kernels import extremes, fused, moments
+from workers.kernels import extremes, fused, moments, triton_stats, window_stats
 from workers.kernels.extremes import Extremes
 from workers.kernels.moments import Moments
+from workers.kernels.window_stats import WindowStats
 from workers.memory import available_bytes, keep_freed_memory
 from workers.sources.language_models import LoadedModel
 from workers.sources.replicas import replicate
@@ -151,7 +152,7 @@ class Scanner:
         hook_points = list(dict.fromkeys(part.source.hook_point for part in self.sources))
         model = self.replicas.get()
         try:
-            token_ids = batch.token_ids.to(model.device)
+            token_ids = to_device(batch.token_ids, model.device)
             found = model.run_to(token_ids, None, hook_points)
             for part in self.sources:
                 self._add_to(part, found[part.source.hook_point], batch, taken, model)
@@ -227,13 +228,40 @@ def _update(
     if units.device.type == "cpu":
         state = (sums, lists["top"], lists.get("bottom"))
         return fused.update(*state, units.float(), *given, lists.get("active"))
-    windows, is_counted, is_duplicate = (tensor.to(units.device) for tensor in given)
-    bad = moments.first_bad_window(units, is_counted)
-    if bad < 0:
-        moments.update(sums, units, is_counted)
-        for each in lists.values():
-            extremes.update(each, units, windows, is_counted, is_duplicate)
-    return bad
+    return _update_on_device(sums, lists, units, *given)
+
+
+def _update_on_device(
+    sums: Moments, lists: dict[str, Extremes], units: Tensor, *given: Tensor
+) -> int:
+    """The same on a GPU: one read of the activations, and one wait before they are added."""
+    n_counted = int(given[1].sum())
+    windows, is_counted, is_duplicate = (to_device(tensor, units.device) for tensor in given)
+    stats = _read_stats(units, is_counted, n_counted)
+    if stats.first_bad >= 0:
+        return stats.first_bad
+    moments.add(sums, stats)
+    for state in lists.values():
+        extreme = stats.highs if state.sign == 1 else stats.lows
+        extremes.enter(state, units, extreme, windows, is_counted, is_duplicate)
+    return -1
+
+
+def _read_stats(
+    units: Float[Tensor, "windows pos units"],
+    is_counted: Bool[Tensor, "windows pos"],
+    n_counted: int,
+) -> WindowStats:
+    if units.is_cuda and triton_stats.is_available():
+        return triton_stats.read(units, is_counted, n_counted)
+    return window_stats.read(units, is_counted, n_counted)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A copy there that the CPU does not wait for."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests import naive_scan
 from tests.naive_scan import NaiveExample, Window
 from tests.property.activations import batchings, scans, tensors
-from workers.kernels import extremes, fused, moments, sampling
+from workers.kernels import extremes, fused, moments, sampling, window_stats
 from workers.kernels.extremes import NO_WINDOW, Extremes
 from workers.kernels.moments import Moments
 
@@ -48,7 +48,7 @@ def add_compiled(state: State, batch: list[Window]) -> None:
 
 def add_plain(state: State, batch: list[Window]) -> None:
     x, windows, is_counted, is_duplicate = tensors(batch)
-    assert moments.first_bad_window(x, is_counted) == -1
+    assert window_stats.read(x, is_counted, 0).first_bad == -1
     moments.update(state.moments, x, is_counted)
     for side in (state.top, state.bottom, state.active):
         extremes.update(side, x, windows, is_counted, is_duplicate)
@@ -160,14 +160,14 @@ def test_a_counted_nan_or_infinity_is_found_in_its_window(bad, where):
     none = torch.zeros(4, dtype=torch.bool)
     state = new_state(20, 2)
     windows = torch.arange(4, dtype=torch.int32)
-    assert moments.first_bad_window(x, is_counted) == where[0]
+    assert window_stats.read(x, is_counted, 0).first_bad == where[0]
     assert (
         fused.update(state.moments, state.top, state.bottom, x, windows, is_counted, none)
         == where[0]
     )
     is_counted[where[0], where[1]] = False
     state = new_state(20, 2)
-    assert moments.first_bad_window(x, is_counted) == -1
+    assert window_stats.read(x, is_counted, 0).first_bad == -1
     assert fused.update(state.moments, state.top, state.bottom, x, windows, is_counted, none) == -1
     assert torch.isfinite(state.moments.sums).all()
 

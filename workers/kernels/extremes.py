@@ -15,7 +15,7 @@ windows whose greatest activation is exactly 0 (a latent that does nothing there
 windows where nothing is negative.
 
 This module is the plain PyTorch twin (any device) of the compiled CPU kernel in `fused`. Cost of
-`update`: one pass for each window's extreme, then work only for windows that beat some unit's
+`update`: a read for each window's extreme, then work only for windows that beat some unit's
 k-th, of which there are about k · ln(windows / k) a unit over a whole scan.
 """
 
@@ -30,6 +30,7 @@ from workers.kernels.levels import encode_rows
 from workers.kernels.sampling import draw_order
 
 NO_WINDOW = 2**31 - 1
+_MOST_FILLED = 1 << 23  # activations of entering windows that are written at once
 Sign = Literal[1, -1]
 
 
@@ -90,7 +91,22 @@ def update(
 ) -> None:
     """Adds a batch of windows, none of which was added before; activations must be finite."""
     signed = (state.sign * x.float()).masked_fill(~is_counted[:, :, None], -torch.inf)
-    strongest = signed.amax(dim=1)
+    enter(state, x, state.sign * signed.amax(dim=1), windows, is_counted, is_duplicate)
+
+
+def enter(
+    state: Extremes,
+    x: Float[Tensor, "batch pos units"],
+    extreme: Float[Tensor, "batch units"],
+    windows: Int32[Tensor, " batch"],
+    is_counted: Bool[Tensor, "batch pos"],
+    is_duplicate: Bool[Tensor, " batch"],
+) -> None:
+    """`update` where each window's greatest activation (least, for the bottom) is known.
+
+    Of `x` only what enters is read.
+    """
+    strongest = state.sign * extreme
     can_enter = _is_example(strongest, state) & ~is_duplicate[:, None]
     ranks = _ranks(state, strongest, windows[:, None].expand(strongest.shape))
     ranks = ranks.masked_fill(~can_enter, _last_rank(ranks))
@@ -100,13 +116,15 @@ def update(
         return
     order = _best_of(state, ranks[:, units].T, windows, units)
     k = state.values.shape[1]
-    kept, slots = order.clamp(max=k - 1), (order >= k).nonzero()
-    for field in _slot_fields(state):
-        table = getattr(state, field)
-        rows = table[units]
-        index = kept if rows.dim() == 2 else kept[:, :, None].expand(*kept.shape, rows.shape[2])
-        table[units] = rows.gather(1, index)
-    _fill(state, x, windows, is_counted, units[slots[:, 0]], slots[:, 1], order[order >= k] - k)
+    is_kept = torch.zeros((len(units), k + len(windows)), dtype=torch.bool, device=x.device)
+    is_kept.scatter_(1, order, True)
+    # As many slots of a unit are free as windows enter, and both come unit by unit.
+    places, rows = (~is_kept[:, :k]).nonzero(), is_kept[:, k:].nonzero()[:, 1]
+    each = _MOST_FILLED // x.shape[1] + 1
+    for first in range(0, len(rows), each):
+        some = slice(first, first + each)
+        given = (x, windows, is_counted, units[places[some, 0]], places[some, 1], rows[some])
+        _fill(state, *given)
 
 
 def view(state: Extremes, units: slice) -> Extremes:

@@ -4,7 +4,7 @@ Mergeable: moments of A ∪ B are `merge(moments of A, moments of B)`. Counts ar
 float64 over windows, float32 within one window's few hundred positions. This module is the plain
 PyTorch twin (any device) of the compiled CPU kernel in `fused`; the tests hold one to the other.
 
-Cost of `update`: a handful of passes over the batch.
+Cost: that of `window_stats`, which reads the batch.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-N_POWERS = 4
+from workers.kernels import window_stats
+from workers.kernels.window_stats import N_POWERS, WindowStats
 
 
 @dataclass(slots=True)
@@ -58,34 +59,23 @@ def update(
     x: Float[Tensor, "batch pos units"],
     is_counted: Bool[Tensor, "batch pos"],
 ) -> None:
-    """Adds a batch of windows; every counted activation must be finite (`first_bad_window`)."""
-    counted = x.float()[is_counted]
-    moments.n_tokens += counted.shape[0]
-    if counted.shape[0] == 0:
-        return
-    moments.n_active += (counted > 0).sum(dim=0)
-    wide = counted.double()
-    power = torch.ones_like(wide)
-    for row in moments.sums:
-        power = power * wide
-        row += power.sum(dim=0)
-    torch.maximum(moments.max, counted.amax(dim=0), out=moments.max)
-    torch.minimum(moments.min, counted.amin(dim=0), out=moments.min)
+    """Adds a batch of windows; every counted activation must be finite."""
+    add(moments, window_stats.read(x, is_counted, int(is_counted.sum())))
+
+
+def add(moments: Moments, stats: WindowStats) -> None:
+    """Adds what was read of windows without a NaN or infinity; the device is not waited for."""
+    moments.n_tokens += stats.n_counted
+    moments.n_active += stats.n_active.sum(dim=0)
+    moments.sums += stats.sums.sum(dim=1, dtype=torch.float64)
+    torch.maximum(moments.max, stats.highs.amax(dim=0), out=moments.max)
+    torch.minimum(moments.min, stats.lows.amin(dim=0), out=moments.min)
 
 
 def view(moments: Moments, units: slice) -> Moments:
     """Moments of some units, in the same memory; its count of tokens begins at 0."""
     sums, n_active = moments.sums[:, units], moments.n_active[units]
     return Moments(0, n_active, sums, moments.max[units], moments.min[units])
-
-
-def first_bad_window(
-    x: Float[Tensor, "batch pos units"], is_counted: Bool[Tensor, "batch pos"]
-) -> int:
-    """The first window of the batch with a NaN or an infinity at a counted position, or -1."""
-    is_bad = ~torch.isfinite(x).all(dim=2) & is_counted
-    bad = is_bad.any(dim=1).nonzero()
-    return int(bad[0, 0]) if len(bad) else -1
 
 
 def merge(a: Moments, b: Moments) -> Moments:
