@@ -60,7 +60,14 @@ def drop_unfinished(session: Session, scan_id: int) -> None:
     """Drops an unfinished scan's shards, and everything that was flushed of it."""
     session.execute(delete(Shard).where(Shard.scan_id == scan_id))
     session.execute(delete(Atlas).where(Atlas.scan_id == scan_id))
+    forget_tasks(session, scan_id)
     drop(session.connection(), UNFINISHED_TABLES, scan_id)
+
+
+def forget_tasks(session: Session, scan_id: int) -> None:
+    """Takes a scan's waiting tasks out of the queue; what is under way ends by itself."""
+    waiting = text("DELETE FROM procrastinate_jobs WHERE queue_name = :queue AND status = 'todo'")
+    session.execute(waiting, {"queue": f"scan-{int(scan_id)}"})
 
 
 def name(table: str, owner_id: int) -> str:

@@ -186,8 +186,10 @@ class _Job:
             row = models.store_model(session, self.model, tokenizer_id, self.request.name)
             if self.request.name not in (None, row.slug):
                 self.progress.note(f"The model is stored already, as {row.slug!r}, which it keeps.")
+            # In this order: what is completed meanwhile is in neither, or in both.
+            unfinished = ledger.find_unfinished(session, row.id, corpus.id, self.settings)
             missing = self._find_missing(session, row.id, corpus.id)
-            scans = self._take_up(session, row.id, corpus.id, missing)
+            scans = self._take_up(session, unfinished, missing)
             if missing:
                 request = self._request(session, row.id, missing)
                 scans.append(
@@ -214,11 +216,11 @@ class _Job:
         return [source for source in self.sources if source.slug not in done]
 
     def _take_up(
-        self, session: Session, model_id: int, corpus_id: int, missing: list[UnitSource]
+        self, session: Session, unfinished: list[Scan], missing: list[UnitSource]
     ) -> list[Scan]:
         """Unfinished scans of missing sources alone, enqueued; takes these out of `missing`."""
         taken = []
-        for scan in ledger.find_unfinished(session, model_id, corpus_id, self.settings):
+        for scan in unfinished:
             slugs = {source["slug"] for source in scan.request["sources"]}
             if not slugs <= {source.slug for source in missing}:
                 continue
@@ -272,7 +274,7 @@ class _Job:
         try:
             for scan_id, asked in zip(scan_ids, requests, strict=True):
                 n_units = sum(source.n_units for source in asked.sources)
-                follow(self.engine, scan_id, n_units, self.progress, thread.is_alive)
+                follow(self.engine, scan_id, n_units, self.progress, worker.check)
         finally:
             worker.leave()
             thread.join()

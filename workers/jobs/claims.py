@@ -9,6 +9,7 @@ one of them. Rows are locked in one order everywhere: the scan's, then the shard
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import Engine, func, select, update
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from app import db
 from app.models import Scan, Shard, Worker
+from app.models.jobs import SECONDS_ALIVE
 from workers.jobs import ledger, queue
 
 MOST_ATTEMPTS = 5
@@ -165,12 +167,26 @@ def _is_ours(shard: Shard | None, held: Claim) -> bool:
     return shard.status == "running" and shard.n_windows_done == held.n_windows_done
 
 
+def has_others(engine: Engine, worker_id: UUID) -> bool:
+    """Whether any other worker is alive."""
+    recent = func.now() - timedelta(seconds=SECONDS_ALIVE)
+    query = select(Worker.id).where(Worker.id != worker_id, Worker.seen_at > recent).limit(1)
+    with db.session(engine) as session:
+        return session.scalar(query) is not None
+
+
 def hand_back(
-    engine: Engine, held: Claim, *, error: str | None = None, seconds: float = 0.0
+    engine: Engine,
+    held: Claim,
+    *,
+    error: str | None = None,
+    seconds: float = 0.0,
+    is_counted: bool = True,
 ) -> None:
     """Gives the shard up for another worker, or this one, to take after `seconds`.
 
-    Without an `error` it was no fault of the shard's, and the attempt does not count.
+    Without an `error`, and where not `is_counted`, it was no fault of the shard's: the attempt does
+    not count.
     """
     with db.session(engine) as session:
         shard = session.get(Shard, (held.scan_id, held.index), with_for_update=True)
@@ -178,7 +194,7 @@ def hand_back(
             return
         shard.status, shard.worker_id, shard.updated_at = "waiting", None, func.now()
         shard.error = error or shard.error
-        if error is None:
+        if error is None or not is_counted:
             shard.n_attempts = max(shard.n_attempts - 1, 0)
         session.flush()
         scan = session.get_one(Scan, held.scan_id)

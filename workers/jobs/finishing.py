@@ -7,7 +7,9 @@ from jaxtyping import Int, Int32
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
+from app.errors import Conflict
 from app.models import Corpus, Shard
+from app.partitions import forget_tasks
 from workers.jobs.settings import ScanRequest, ScanSettings
 from workers.packing import PackedExamples, pack_list
 from workers.partials import MergedBlock, drawn_first, greatest_first, least_first, merge_block
@@ -52,9 +54,14 @@ def finish_scan(
                 source.id, _packed(merged, block.first_unit, sizes.lengths, share)
             )
         results.append(SourceResult(source.id, n_active, n_tokens, n_atlas_positions))
-        assert n_tokens == corpus.n_tokens, "the shards and the corpus's count disagree"
+        if n_tokens != corpus.n_tokens:
+            raise Conflict(
+                f"The shards of job {scan_id} counted {n_tokens:,} tokens and its corpus has "
+                f"{corpus.n_tokens:,}, so its results cannot be trusted. Index it again."
+            )
     writer.complete(corpus.id, results, corpus.n_tokens)
     partials.drop(session.connection(), scan_id)
+    forget_tasks(session, scan_id)
     session.execute(delete(Shard).where(Shard.scan_id == scan_id))
 
 

@@ -4,36 +4,48 @@ import time
 from collections.abc import Callable
 
 from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import OperationalError
 
 from app import db
-from app.errors import AppError, Conflict, InvalidInput
+from app.errors import Conflict, InvalidInput
 from app.models import Scan, Shard, Worker
 from workers.progress import Progress
 
+SECONDS_OF_PATIENCE = 600.0
+"""For so long a database that is away or full is waited for."""
 _SECONDS_BETWEEN_LOOKS = 0.25
 
 
 def follow(
-    engine: Engine, scan_id: int, n_units: int, progress: Progress, is_alive: Callable[[], bool]
+    engine: Engine, scan_id: int, n_units: int, progress: Progress, check: Callable[[], None]
 ) -> None:
     """Returns when the scan is complete. Raises AppError, in the words of what failed.
 
-    `is_alive`: whether the worker in this process goes on; without it nobody may be left.
+    `check` raises where the worker in this process is of no use: nobody else may be there. A
+    database that is away is waited for as long as workers wait for it.
     """
     teller = _Teller(progress, n_units)
+    seen = time.monotonic()
     try:
         while True:
-            with db.session(engine) as session:
-                scan = session.get_one(Scan, scan_id)
-                teller.tell(session, scan)
+            check()
+            try:
+                with db.session(engine) as session:
+                    scan = session.get_one(Scan, scan_id)
+                    teller.tell(session, scan)
+                seen = time.monotonic()
+            except OperationalError:
+                if time.monotonic() - seen > SECONDS_OF_PATIENCE:
+                    raise
+                teller.note("The database is away; waiting for it.")
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                continue
             if scan.status == "complete":
                 return
             if scan.status == "failed":
                 raise InvalidInput(scan.error or "The scan failed.")
             if scan.status == "cancelled":
                 raise Conflict(f"Job {scan_id} was cancelled.")
-            if not is_alive():
-                raise AppError("The worker in this process ended; the reason stands above.")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     finally:
         teller.finish()
@@ -58,8 +70,13 @@ class _Teller:
             self._progress.advance(n_done - self._n_done)
             self._n_done = n_done
         for trouble in _troubles(session, scan.id) - self._said:
-            self._said.add(trouble)
-            self._progress.note(trouble)
+            self.note(trouble)
+
+    def note(self, text: str) -> None:
+        """Once."""
+        if text not in self._said:
+            self._said.add(text)
+            self._progress.note(text)
 
     def finish(self) -> None:
         """The last look is over."""

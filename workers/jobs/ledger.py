@@ -63,6 +63,7 @@ def find_unfinished(
             select(Shard.scan_id).where(Shard.scan_id == Scan.id).exists(),
         )
         .order_by(Scan.id)
+        .with_for_update()  # or it might be cancelled while we take it up
     )
     return list(session.scalars(query))
 

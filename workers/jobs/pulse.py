@@ -39,6 +39,8 @@ class Activity:
     _counts: deque[tuple[float, int]] = field(default_factory=deque)
     _total: int = 0
     _lock: Lock = field(default_factory=Lock)
+    changing: Lock = field(default_factory=Lock)
+    """Held while a shard is claimed or a beat is written, so that neither overwrites the other."""
 
     def begin(self, held: Claim, doing: str) -> None:
         """A shard is begun."""
@@ -46,6 +48,12 @@ class Activity:
             self.held, self.doing, self.n_tokens = held, doing, 0
             self.should_stop.clear()
             self._counts.clear()
+
+    def stop(self, held: Claim) -> None:
+        """Asks whoever has `held` in hand to stop; what came after it is none of our business."""
+        with self._lock:
+            if self.held is held:
+                self.should_stop.set()
 
     def say(self, doing: str) -> None:
         """The same shard, another stage."""
@@ -116,6 +124,10 @@ class Pulse:
                 logger.warning("no sign of life could be given: %s", error)
 
     def _beat(self) -> None:
+        with self._activity.changing:
+            self._write_beat()
+
+    def _write_beat(self) -> None:
         activity = self._activity
         held = activity.held
         row = {
@@ -131,7 +143,7 @@ class Pulse:
         with db.session(self._engine) as session:
             session.execute(new.on_conflict_do_update(index_elements=[Worker.id], set_=row))
             if held is not None and not self._is_wanted(session, held):
-                activity.should_stop.set()
+                activity.stop(held)
 
     def _is_wanted(self, session: db.Session, held: Claim) -> bool:
         query = (

@@ -6,7 +6,7 @@ next sweep, and one that is delivered twice finds the shard taken. Tasks are del
 return, whatever came of them.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import procrastinate
@@ -21,6 +21,7 @@ from app.models.jobs import SECONDS_ALIVE
 
 RUN_SHARD = "unitscope.run_shard"
 _SECONDS_STALLED = 30.0
+_JOBS = 10_000_000
 _SECONDS_KEPT = 3600.0
 
 _deferring = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
@@ -39,9 +40,10 @@ def defer(session: Session, scan_id: int, priority: int, shard: int, seconds: fl
         RUN_SHARD,
         allow_unknown=True,
         queue=queue_name(scan_id),
-        priority=priority,
+        # A job before those that came after it, to its end: also what comes into the queue late.
+        priority=priority * _JOBS - scan_id,
         queueing_lock=f"{scan_id}:{shard}",
-        schedule_in={"seconds": int(seconds)} if seconds >= 1 else None,
+        schedule_at=_in(session, seconds) if seconds > 0 else None,
         connection=driver,
     )
     try:
@@ -64,10 +66,24 @@ def defer_open(session: Session, scan_id: int, priority: int) -> int:
     )
     left = session.execute(query).all()
     is_last = all(shard.kind == "finish" for shard in left)
-    due = [s.number for s in left if not s.is_taken and (s.kind != "finish" or is_last)]
+    waiting = set(session.scalars(_WAITING, {"queue": queue_name(scan_id)}))
+    due = [
+        shard.number
+        for shard in left
+        if not shard.is_taken
+        and (shard.kind != "finish" or is_last)
+        and f"{scan_id}:{shard.number}" not in waiting
+    ]
     for number in due:
         defer(session, scan_id, priority, number)
     return len(due)
+
+
+def _in(session: Session, seconds: float) -> datetime:
+    """So many seconds from now, by the database's clock, which is the one that is asked."""
+    now = session.scalars(select(func.clock_timestamp())).one()
+    assert isinstance(now, datetime)
+    return now + timedelta(seconds=seconds)
 
 
 def is_taken() -> Any:
@@ -103,6 +119,9 @@ def sweep(engine: Engine) -> None:
             defer_open(session, scan_id, priority)
 
 
+_WAITING = text(
+    "SELECT queueing_lock FROM procrastinate_jobs WHERE queue_name = :queue AND status = 'todo'"
+)
 # Tasks whose worker was not heard of: the shard's own row says what is left to do.
 _DROP_STALLED = text(
     """

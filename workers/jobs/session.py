@@ -6,9 +6,11 @@ next attempt begins with empty lists: a window is never added twice to the same 
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,18 +19,19 @@ import psycopg
 import torch
 from jaxtyping import Int32
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app import db
 from app.config import get_settings
-from app.errors import Conflict
+from app.errors import AppError
 from app.models import Corpus, Scan
 from workers.atlas import AtlasBuilder
 from workers.finish import finish_atlas
 from workers.jobs import claims
 from workers.jobs.claims import Claim
 from workers.jobs.finishing import finish_scan
+from workers.jobs.follow import SECONDS_OF_PATIENCE
 from workers.jobs.loading import Loaded, load
 from workers.jobs.options import WorkerOptions
 from workers.jobs.pulse import Activity
@@ -51,10 +54,10 @@ from workers.sources.stored_windows import (
 
 logger = logging.getLogger("unitscope.worker")
 
-SECONDS_OF_PATIENCE = 600.0
-"""For so long a flush waits for a database that is away or full; its state is kept meanwhile."""
+SECONDS_BETWEEN_FLUSHES = 120.0
+"""What a killed worker may lose of a large shard."""
 _SECONDS_BETWEEN_TRIES = 2.0
-AWAY = (DBAPIError, psycopg.Error, StorageFull)
+AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, StorageFull)
 
 
 class HandedBack(Exception):
@@ -63,6 +66,10 @@ class HandedBack(Exception):
 
 class Unfinished(HandedBack):
     """The same, but nothing of the shard could be flushed: the session is of no more use."""
+
+
+class Unfit(Exception):
+    """This worker cannot do this scan: files, versions, devices or memory. Another may."""
 
 
 class ScanSession:
@@ -79,7 +86,7 @@ class ScanSession:
             scan = session.get_one(Scan, scan_id)
             self._corpus = session.get_one(Corpus, scan.corpus_id)
         if scan.settings["format"] != FORMAT:
-            raise Conflict(
+            raise Unfit(
                 f"Job {scan_id} was asked for by another version of Unitscope "
                 f"({scan.software_version}), whose results differ. Cancel it, or run that version."
             )
@@ -142,7 +149,16 @@ class ScanSession:
         }
         if activity.should_stop.is_set():
             raise HandedBack
+        if held.kind != "finish":
+            self._make_ready()
         carry_out[held.kind](held, activity)
+
+    def _make_ready(self) -> None:
+        """Loads what is not loaded yet. Raises Unfit where that cannot be done here."""
+        try:
+            assert self.scanner
+        except AppError as error:
+            raise Unfit(error.message) from error
 
     def _store_units(self, held: Claim, activity: Activity) -> None:
         activity.say("reading weights")
@@ -154,15 +170,22 @@ class ScanSession:
         self._flush(held, activity, write)
 
     def _scan_windows(self, held: Claim, activity: Activity) -> None:
+        """The shard's windows, flushed at its end, and before where that is far."""
         rows = read_windows(
             self._engine, self.corpus_id, held.first_window, held.last_window, self.sampled
         )[held.n_windows_done :]
-        done = self._scan(rows, activity)
-        if done:
-            fresh = self._fresh(done)
-            self._flush(held, activity, lambda session: self._write(session, held, fresh), done)
-        if len(done) < len(rows):
-            raise HandedBack
+        while rows:
+            done = self._scan(rows, activity, SECONDS_BETWEEN_FLUSHES)
+            if done:
+                self._flush_windows(held, activity, done)
+                held = replace(held, n_windows_done=held.n_windows_done + len(done))
+            rows = rows[len(done) :]
+            if rows and activity.should_stop.is_set():
+                raise HandedBack
+
+    def _flush_windows(self, held: Claim, activity: Activity, rows: Sequence[Any]) -> None:
+        fresh = self._fresh(rows)
+        self._flush(held, activity, lambda session: self._write(session, held, fresh), rows)
 
     def _scan_atlas(self, held: Claim, activity: Activity) -> None:
         """All sampled windows, or nothing: what the atlas gives needs them together."""
@@ -176,18 +199,20 @@ class ScanSession:
             fresh = self._fresh(rows)
 
             def write(session: Session) -> None:
-                self._write_atlas(session, builder)
+                self._write_atlas(session, builder, activity)
                 self._write(session, held, fresh)
 
             self._flush(held, activity, write, rows)
 
-    def _write_atlas(self, session: Session, builder: AtlasBuilder) -> None:
+    def _write_atlas(self, session: Session, builder: AtlasBuilder, activity: Activity) -> None:
         scanner, layout = self.scanner, builder.layout()
         writer = AtlasWriter(session, self.scan_id)
         writer.prepare()
         for source_id, part in zip(self.source_ids, scanner.sources, strict=True):
             entries = []
             for block in finish_atlas(part, layout, scanner.threads, scanner.n_threads):
+                if activity.should_stop.is_set():
+                    raise Unfinished
                 writer.write(source_id, block.records)
                 entries.append(block.entries)
             rows = by_position(layout.n_positions, entries)
@@ -209,12 +234,18 @@ class ScanSession:
                 self.sampled,
             )
 
-    def _scan(self, rows: Sequence[Any], activity: Activity) -> Sequence[Any]:
-        """Adds the windows to the running results, in order; those that were added."""
+    def _scan(
+        self, rows: Sequence[Any], activity: Activity, seconds: float = math.inf
+    ) -> Sequence[Any]:
+        """Adds the windows to the running results, in order; those that were added in `seconds`."""
         self.scanner.begin_part()
         activity.say("scanning")
-        batches = batches_of(rows, self.scanner.batch_tokens)
-        n = self.scanner.run(batches, activity.add, activity.should_stop.is_set)
+        until = time.monotonic() + seconds
+        n = self.scanner.run(
+            batches_of(rows, self.scanner.batch_tokens),
+            activity.add,
+            lambda: activity.should_stop.is_set() or time.monotonic() > until,
+        )
         activity.say("storing")
         return rows[:n]
 

@@ -9,6 +9,7 @@ is then free after a few seconds, and goes on from its last flush.
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from threading import Event
 
@@ -19,22 +20,25 @@ from procrastinate.exceptions import ConnectorException
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from app.errors import AppError, NotFound
+from app import embedded
+from app.config import get_settings
+from app.errors import AppError, InvalidInput
 from workers.jobs import claims, ledger, queue
 from workers.jobs.claims import Claim, ClaimLost
 from workers.jobs.loading import Loaded
 from workers.jobs.options import WorkerOptions
 from workers.jobs.pulse import Activity, Pulse
-from workers.jobs.session import HandedBack, ScanSession, Unfinished
+from workers.jobs.session import HandedBack, ScanSession, Unfinished, Unfit
 from workers.sinks.copying import StorageFull
 
 logger = logging.getLogger("unitscope.worker")
 
-RETRYABLE = (DBAPIError, psycopg.Error, StorageFull, NotFound, OSError, MemoryError)
+RETRYABLE = (DBAPIError, psycopg.Error, StorageFull, OSError, MemoryError)
 """What may go better another time, or on another machine."""
 _SECONDS_BETWEEN_CONNECTIONS = 1.0
 _SECONDS_BETWEEN_POLLS = 2.0
 _MOST_SECONDS_BACK = 60.0
+_SECONDS_UNFIT, _SECONDS_LEFT_TO_OTHERS = 60.0, 5.0
 
 
 class ShardWorker:
@@ -48,6 +52,8 @@ class ShardWorker:
         self._pulse = Pulse(engine, options.device, self._activity)
         self._session: ScanSession | None = None
         self._leaving = Event()
+        self._unfit: dict[int, float] = {}
+        self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -60,9 +66,17 @@ class ShardWorker:
         self._pulse.start()
         try:
             asyncio.run(self._serve())
+        except BaseException as error:
+            self._failure = error
+            raise
         finally:
             self._forget_session()
             self._pulse.stop()
+
+    def check(self) -> None:
+        """Raises what makes this worker useless to the process that waits for it."""
+        if self._failure is not None:
+            raise self._failure
 
     def leave(self) -> None:
         """Ends `run` soon: the shard in hand is flushed as far as it is, and handed back.
@@ -88,6 +102,7 @@ class ShardWorker:
                 continue
             except (ConnectorException, psycopg.Error, OSError) as error:
                 logger.warning("the database is away: %s", error)
+                _revive_embedded(self._engine)
                 await asyncio.sleep(_SECONDS_BETWEEN_CONNECTIONS)
 
     async def _serve_once(self) -> None:
@@ -108,16 +123,17 @@ class ShardWorker:
 
     def _run_shard(self, scan_id: int, shard: int) -> None:
         """The task: whatever comes of it is written down, so it never raises for the queue."""
-        if self._leaving.is_set():
+        if self._leaving.is_set() or self._is_left_to_others(scan_id):
             return
         try:
-            held = claims.claim(self._engine, scan_id, shard, self._pulse.worker_id)
+            with self._activity.changing:
+                held = claims.claim(self._engine, scan_id, shard, self._pulse.worker_id)
+                if held is None:
+                    return
+                self._activity.begin(held, "loading")
         except DBAPIError as error:
             logger.warning("shard %s of scan %s could not be claimed: %s", shard, scan_id, error)
             return
-        if held is None:
-            return
-        self._activity.begin(held, "loading")
         if self._leaving.is_set():
             self._activity.should_stop.set()
         try:
@@ -131,6 +147,10 @@ class ShardWorker:
     def _carry_out(self, held: Claim) -> None:
         try:
             self._session_of(held.scan_id).carry_out(held, self._activity)
+            if held.kind == "finish":
+                self._forget_session()
+        except Unfit as error:
+            self._refuse(held, str(error))
         except HandedBack as error:
             if isinstance(error, Unfinished):
                 self._forget_session()
@@ -145,6 +165,30 @@ class ShardWorker:
         except Exception as error:
             logger.exception("shard %s of scan %s", held.index, held.scan_id)
             self._give_back(held, error)
+
+    def _refuse(self, held: Claim, reason: str) -> None:
+        """Leaves a scan that cannot be done here to others; without any, attempts run out.
+
+        A worker that serves this scan alone says so to the process that waits for it.
+        """
+        logger.warning("job %s cannot be done here: %s", held.scan_id, reason)
+        self._forget_session()
+        self._unfit[held.scan_id] = time.monotonic() + _SECONDS_UNFIT
+        is_alone = not claims.has_others(self._engine, self._pulse.worker_id)
+        claims.hand_back(self._engine, held, error=reason, is_counted=is_alone)
+        if self._queues is not None:
+            self._failure = InvalidInput(reason)
+
+    def _is_left_to_others(self, scan_id: int) -> bool:
+        """Whether this worker found itself unfit for the scan lately.
+
+        Then it waits with the task that it took, so that the others' tasks stay for others; the
+        sweep gives the task again.
+        """
+        if self._unfit.get(scan_id, 0.0) < time.monotonic():
+            return False
+        self._leaving.wait(_SECONDS_LEFT_TO_OTHERS)
+        return True
 
     def _give_back(self, held: Claim, error: BaseException) -> None:
         """After a failure that another attempt may not have; each waits longer."""
@@ -165,3 +209,13 @@ class ShardWorker:
         if self._session is not None:
             self._session.close()
         self._session = None
+
+
+def _revive_embedded(engine: Engine) -> None:
+    """Starts the embedded server again where ours is one and nobody else is left to do it."""
+    data_dir = get_settings().data_dir.expanduser().absolute()
+    if get_settings().database_url is None and str(data_dir) in str(engine.url.query.get("host")):
+        try:
+            embedded.start(data_dir)
+        except AppError as error:
+            logger.warning("%s", error.message)

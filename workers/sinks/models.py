@@ -154,7 +154,7 @@ def store_source(session: Session, language_model_id: int, source: UnitSource) -
 
 def store_units(session: Session, source_id: int, model: LoadedModel, source: UnitSource) -> None:
     """Fills a source with its units and their logit lens, unless they are there."""
-    session.get_one(Source, source_id, with_for_update=True)
+    session.get_one(Source, source_id, with_for_update={"key_share": True})
     if session.scalar(select(exists().where(Unit.source_id == source_id))):
         return
     connection = session.connection()

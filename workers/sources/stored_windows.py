@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Int, Int32, Int64
-from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy import ARRAY, ColumnElement, Engine, Integer, any_, func, literal, select
 from torch import Tensor
 
 from app.models import TokenWindow
@@ -83,7 +83,7 @@ def read_windows(
 
 def read_these(engine: Engine, corpus_id: int, windows: Int[np.ndarray, " some"]) -> list[Any]:
     """The windows named, in the order of `in_order`."""
-    return in_order(_read(engine, corpus_id, TokenWindow.index.in_(windows.tolist())))
+    return in_order(_read(engine, corpus_id, _is_one_of(windows)))
 
 
 def read_documents_of(
@@ -92,11 +92,16 @@ def read_documents_of(
     """The document of each window named, by its index; `windows` ascend."""
     query = (
         select(TokenWindow.document_index)
-        .where(TokenWindow.corpus_id == corpus_id, TokenWindow.index.in_(windows.tolist()))
+        .where(TokenWindow.corpus_id == corpus_id, _is_one_of(windows))
         .order_by(TokenWindow.index)
     )
     with engine.connect() as connection:
         return np.array(connection.scalars(query).all(), dtype=np.int32)
+
+
+def _is_one_of(windows: Int[np.ndarray, " some"]) -> ColumnElement[bool]:
+    """As one array: there may be more of them than a statement takes parameters."""
+    return TokenWindow.index == any_(literal(windows.tolist(), ARRAY(Integer)))
 
 
 def _read(engine: Engine, corpus_id: int, chosen: ColumnElement[bool]) -> list[Any]:
