@@ -27,7 +27,8 @@ from workers import scan
 from workers.atlas import AtlasBuilder
 from workers.finish import finish_atlas
 from workers.kernels.sampling import sample_windows
-from workers.scan import BATCH_TOKENS, Scanner, open_scanner
+from workers.memory_plan import BATCH_TOKENS
+from workers.scan import Scanner, open_scanner
 from workers.sources.language_models import LoadedModel, load_model
 from workers.sources.stored_windows import WindowBatch
 from workers.sources.unit_sources import SaeSource, UnitSource, neuron_source, sae_source

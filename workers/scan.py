@@ -31,23 +31,18 @@ from workers.kernels import extremes, fused, moments, triton_stats, window_stats
 from workers.kernels.extremes import Extremes
 from workers.kernels.moments import Moments
 from workers.kernels.window_stats import WindowStats
-from workers.memory import available_bytes, keep_freed_memory
+from workers.memory import keep_freed_memory
+from workers.memory_plan import N_ACTIVE, READ_BYTES, MemoryPlan, plan_memory
 from workers.sources.language_models import LoadedModel
 from workers.sources.replicas import replicate
 from workers.sources.stored_windows import WindowBatch
 from workers.sources.unit_sources import UnitSource
 from workers.spool import SourceSpool, open_spools
 
-# Tokens that go through the model at once, and bytes of one source's activations read at once. On
-# a CPU a quarter of the tokens halves the time of an SAE's encoder.
-BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
-READ_BYTES = {"cpu": 8 << 20, "cuda": 1 << 30}
+__all__ = ["N_ACTIVE", "Scanner", "SourceScan", "active_seed", "open_scanner"]
+
 # So few units of a source are not worth reading apart.
 LEAST_UNITS = 512
-# Windows in the sample of a unit's active ones.
-N_ACTIVE = 5
-# Bytes of hooked activations that all threads together may hold.
-IN_FLIGHT_BYTES = 1 << 30
 
 
 @dataclass(slots=True)
@@ -84,8 +79,13 @@ class Scanner:
     threads: ThreadPoolExecutor
     replicas: SimpleQueue[LoadedModel]
     n_threads: int
-    batch_tokens: int
+    memory: MemoryPlan
     atlas: AtlasBuilder | None = None
+
+    @property
+    def batch_tokens(self) -> int:
+        """How many tokens a batch should have."""
+        return self.memory.batch_tokens
 
     def begin_part(self) -> None:
         """Moments from nothing; lists of extremes as they are."""
@@ -96,7 +96,7 @@ class Scanner:
     def collecting(self, atlas: AtlasBuilder) -> Iterator[None]:
         """Inside, windows that `atlas` samples go to the sources' spools, gone afterwards."""
         kinds = [(part.source.n_units, part.source.is_sparse) for part in self.sources]
-        arena = ScratchArena(self.scratch, available_bytes() // 2)
+        arena = ScratchArena(self.scratch, self.memory.scratch_bytes)
         spools = open_spools(arena, kinds, self.context * len(atlas.sampled))
         self.atlas = atlas
         for part, spool in zip(self.sources, spools, strict=True):
@@ -238,8 +238,9 @@ def _update_on_device(
     n_counted = int(given[1].sum())
     windows, is_counted, is_duplicate = (to_device(tensor, units.device) for tensor in given)
     stats = _read_stats(units, is_counted, n_counted)
-    if stats.first_bad >= 0:
-        return stats.first_bad
+    bad = stats.first_bad
+    if bad >= 0:
+        return bad
     moments.add(sums, stats)
     for state in lists.values():
         extreme = stats.highs if state.sign == 1 else stats.lows
@@ -278,34 +279,23 @@ def open_scanner(
     """A scanner of `sources` with nothing added, for windows of at most `context` tokens.
 
     Scratch files of atlases go to `scratch`. `seed` is the scan's: it draws the samples of active
-    windows. `n_threads`: None for as many as torch uses.
+    windows. `n_threads`: None for as many as torch uses. Raises TooLittleMemory.
     """
     keep_freed_memory()
+    n_all = n_threads or torch.get_num_threads()
+    memory = plan_memory(model, sources, top_k=top_k, context=context, n_threads=n_all)
     parts = [_start(source, top_k, context, seed, model.device) for source in sources]
-    n_batches, n_inside = _share_threads(model, sources, n_threads or torch.get_num_threads())
+    n_batches, n_inside = memory.n_batches, max(n_all // memory.n_batches, 1)
     replicas: SimpleQueue[LoadedModel] = SimpleQueue()
     for number in range(n_batches):
         replicas.put(replicate(model) if number else model)
     threads = ThreadPoolExecutor(n_batches, "scan", torch.set_num_threads, (n_inside,))
     n_before = torch.get_num_threads()
-    batch_tokens = BATCH_TOKENS[model.device.type]
     try:
-        yield Scanner(parts, context, scratch, threads, replicas, n_batches, batch_tokens)
+        yield Scanner(parts, context, scratch, threads, replicas, n_batches, memory)
     finally:
         threads.shutdown(cancel_futures=True)
         torch.set_num_threads(n_before)
-
-
-def _share_threads(
-    model: LoadedModel, sources: Sequence[UnitSource], n_all: int
-) -> tuple[int, int]:
-    """Batches at once, and threads inside each operation; their product is at most `n_all`."""
-    if model.device.type != "cpu":
-        return 1, n_all
-    hooked = sum(source.n_units for source in sources)
-    room = IN_FLIGHT_BYTES // (4 * BATCH_TOKENS["cpu"] * max(hooked, 1))
-    n_batches = max(min(n_all, room), 1)
-    return n_batches, max(n_all // n_batches, 1)
 
 
 def _start(

@@ -82,6 +82,11 @@ def empty(
     )
 
 
+def slot_bytes(context: int) -> int:
+    """What one slot of one unit takes."""
+    return 4 + 4 + 2 + 2 + 4 + 4 + context
+
+
 def update(
     state: Extremes,
     x: Float[Tensor, "batch pos units"],

@@ -16,6 +16,8 @@ from torch import Tensor
 from workers.kernels import window_stats
 from workers.kernels.window_stats import N_POWERS, WindowStats
 
+BYTES_A_UNIT = 8 + 8 * N_POWERS + 4 + 4
+
 
 @dataclass(slots=True)
 class Moments:
