@@ -228,10 +228,10 @@ def _update(
     if units.device.type == "cpu":
         state = (sums, lists["top"], lists.get("bottom"))
         return fused.update(*state, units.float(), *given, lists.get("active"))
-    return _update_on_device(sums, lists, units, *given)
+    return update_on_device(sums, lists, units, *given)
 
 
-def _update_on_device(
+def update_on_device(
     sums: Moments, lists: dict[str, Extremes], units: Tensor, *given: Tensor
 ) -> int:
     """The same on a GPU: one read of the activations, and one wait before they are added."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests import naive_scan
 from tests.naive_scan import NaiveExample, Window
 from tests.property.activations import batchings, scans, tensors
+from workers import scan
 from workers.kernels import extremes, fused, moments, sampling, window_stats
 from workers.kernels.extremes import NO_WINDOW, Extremes
 from workers.kernels.moments import Moments
@@ -54,7 +55,16 @@ def add_plain(state: State, batch: list[Window]) -> None:
         extremes.update(side, x, windows, is_counted, is_duplicate)
 
 
-BOTH = pytest.mark.parametrize("add", [add_compiled, add_plain])
+def add_on_device(state: State, batch: list[Window]) -> None:
+    """The way of a GPU, here on the CPU."""
+    lists = {"top": state.top, "bottom": state.bottom, "active": state.active}
+    x, *given = tensors(batch)
+    sums = moments.view(state.moments, slice(None))
+    assert scan.update_on_device(sums, lists, x, *given) == -1
+    state.moments.n_tokens += sums.n_tokens
+
+
+EACH = pytest.mark.parametrize("add", [add_compiled, add_plain, add_on_device])
 
 
 def examples_of(state: Extremes, unit: int, scanned: list[Window]) -> list[NaiveExample]:
@@ -102,7 +112,7 @@ def check(state: State, scanned: list[Window], k: int) -> None:
             assert math.isclose(ours, theirs, rel_tol=1e-6, abs_tol=room)
 
 
-@BOTH
+@EACH
 @given(data=st.data(), k=st.integers(1, 5))
 def test_any_batching_in_any_order_equals_naive_loops(add, data, k):
     scanned = data.draw(scans())
@@ -112,7 +122,7 @@ def test_any_batching_in_any_order_equals_naive_loops(add, data, k):
     check(state, scanned, k)
 
 
-@BOTH
+@EACH
 @given(data=st.data(), k=st.integers(1, 4))
 def test_partial_results_merge_to_those_of_the_union(add, data, k):
     scanned = data.draw(scans())
@@ -134,7 +144,7 @@ def test_partial_results_merge_to_those_of_the_union(add, data, k):
     check(merged, scanned, k)
 
 
-@BOTH
+@EACH
 @given(data=st.data())
 def test_the_order_of_slots_is_the_tie_order(add, data):
     """Every window ties with every other: the earliest windows win, in order."""
