@@ -7,7 +7,16 @@ from sqlalchemy import ColumnElement, delete, exists, select, text
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, InvalidInput
-from app.models import LanguageModel, Scan, ScanSource, Shard, Source, Tokenizer, Unit
+from app.models import (
+    Directions,
+    LanguageModel,
+    Scan,
+    ScanSource,
+    Shard,
+    Source,
+    Tokenizer,
+    Unit,
+)
 from app.slugs import MAX_LENGTH, RESERVED, is_slug, slugify
 from workers.kernels.logit_lens import LogitLens, logit_lens
 from workers.sinks.directions import write_directions
@@ -153,13 +162,16 @@ def store_source(session: Session, language_model_id: int, source: UnitSource) -
 
 
 def store_units(session: Session, source_id: int, model: LoadedModel, source: UnitSource) -> None:
-    """Fills a source with its units and their logit lens, unless they are there."""
+    """Fills a source with its units' logit lens and directions, whichever is not there.
+
+    A source that was stored before directions were kept has units alone.
+    """
     session.get_one(Source, source_id, with_for_update={"key_share": True})
-    if session.scalar(select(exists().where(Unit.source_id == source_id))):
-        return
     connection = session.connection()
-    write_units(connection, source_id, _lens(model, source))
-    write_directions(connection, source_id, source.output_directions().numpy())
+    if not session.scalar(select(exists().where(Unit.source_id == source_id))):
+        write_units(connection, source_id, _lens(model, source))
+    if not session.scalar(select(exists().where(Directions.source_id == source_id))):
+        write_directions(connection, source_id, source.output_directions().numpy())
 
 
 def _lens(model: LoadedModel, source: UnitSource) -> LogitLens:
