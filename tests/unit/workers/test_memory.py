@@ -46,7 +46,7 @@ def test_a_control_group_without_a_limit_is_no_limit(groups: Path) -> None:
     assert available_bytes() == 1000
 
 
-@pytest.mark.parametrize("own", ["0::/\n", "0::/work/job\n"])
+@pytest.mark.parametrize("own", ["0::/\n", "0::/jobs/job\n"])
 def test_the_closest_limit_of_version_2_counts_and_page_cache_is_no_use(
     groups: Path, own: str
 ) -> None:
@@ -57,7 +57,7 @@ def test_the_closest_limit_of_version_2_counts_and_page_cache_is_no_use(
         memory__current="400\n",
         memory__stat="anon 1\ninactive_file 50\n",
     )
-    job = groups / "cgroup" / "work" / "job"
+    job = groups / "cgroup" / "jobs" / "job"
     write_group(job, memory__max="90\n", memory__current="70\n", memory__stat="anon 2\n")
     assert available_bytes() == (350 if own == "0::/\n" else 20)
 
