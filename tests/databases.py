@@ -31,6 +31,7 @@ class Cluster:
 
     address: str
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    server: "Server | None" = None  # where it can be stopped and started
 
     def url(self, database: str) -> str:
         """The address of one of its databases, as UNITSCOPE_DATABASE_URL takes it."""
@@ -82,24 +83,47 @@ def embedded_cluster(folder: Path) -> Iterator[Cluster]:
         embedded.stop(folder)
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server's PostgreSQL in `folder`, as an administrator would run it."""
+
+    folder: Path
+    port: int
+    account: pwd.struct_passwd | None
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' "
+            "-c fsync=off"
+        )
+        self._control("-l", self.folder / "log", "-o", options, "start")
+
+    def stop(self) -> None:
+        """At once, as a failure of the machine would, but for what the disk has."""
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *arguments: str | Path) -> None:
+        _run(self.account, "pg_ctl", "-w", "-D", self.folder / "data", *arguments)
+
+
 @contextmanager
 def server_cluster(folder: Path) -> Iterator[Cluster]:
-    """A server's PostgreSQL on a free port of this host, as an administrator would run it."""
+    """A server's PostgreSQL on a free port of this host."""
     account = _account()
     if account is not None:
         os.chown(folder, account.pw_uid, account.pw_gid)
         _let_pass(folder)
-    data = folder / "data"
-    port = _free_port()
+    data, port = folder / "data", _free_port()
     _run(account, "initdb", "-D", data, "-U", "tester", "--auth=trust", "-E", "UTF8", "--no-sync")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-    _run(account, "pg_ctl", "-w", "-D", data, "-l", folder / "log", "-o", options, "start")
+    server = Server(folder, port, account)
+    server.start()
     try:
-        cluster = Cluster(f"postgresql://tester@127.0.0.1:{port}/postgres")
+        cluster = Cluster(f"postgresql://tester@127.0.0.1:{port}/postgres", server=server)
         cluster.make_template()
         yield cluster
     finally:
-        _run(account, "pg_ctl", "-w", "-D", data, "-m", "immediate", "stop")
+        server.stop()
 
 
 def server_programs() -> Path | None:
