@@ -1,8 +1,8 @@
 """What a scan needs of memory, before it starts, and how much is in flight at once.
 
 Results are there from the start to the end: moments and lists of every unit. Batches come and go:
-what the forward holds, the activations that are hooked, and what a source's reading makes of them.
-As many batches are in flight as there are threads, fewer where memory is short; then batches are
+what the forward holds, with one layer's activations, and what a source's reading makes of them. As
+many batches are in flight as there are threads, fewer where memory is short; then batches are
 made smaller; and where one window does not fit beside the results, that is said at once.
 """
 
@@ -83,19 +83,12 @@ def batch_bytes(
 ) -> int:
     """What `n_tokens` in windows of `context` hold on their way through the model and `sources`."""
     d_mlp = model.d_mlp or 4 * model.d_model
-    hooked = {source.hook_point: _width(source, model, d_mlp) for source in sources}
-    a_token = _MLP_TENSORS * d_mlp + _RESIDUAL_TENSORS * model.d_model + sum(hooked.values())
+    a_token = _MLP_TENSORS * d_mlp + _RESIDUAL_TENSORS * model.d_model
     n_bytes = n_tokens * a_token * model.dtype.itemsize
     if model.details["attention"] == "eager":
         n_bytes += 3 * n_tokens * context * int(model.details["n_heads"]) * model.dtype.itemsize
     read = max((_read_bytes(source, model, n_tokens, context) for source in sources), default=0)
     return n_bytes + read + _ENTERING[model.device.type]
-
-
-def _width(source: UnitSource, model: LoadedModel, d_mlp: int) -> int:
-    if source.kind == "neuron":
-        return source.n_units
-    return d_mlp if ".mlp.hook_p" in source.hook_point else model.d_model
 
 
 def _read_bytes(source: UnitSource, model: LoadedModel, n_tokens: int, context: int) -> int:

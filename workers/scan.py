@@ -1,8 +1,9 @@
 """The scan: one pass of the model over a corpus, feeding every source's running results.
 
-For each batch the plain model runs up to the last hooked module; then each source's activations
-are read once, by kernels that keep moments and extremes, and the windows of the atlas's sample
-go to scratch memory. Nothing here depends on the order of batches.
+For each batch the plain model runs up to the last hooked module. As soon as a source's activations
+are there they are read once, by kernels that keep moments and extremes, the windows of the atlas's
+sample go to scratch memory, and the model goes on; so those of one layer are in memory at a time.
+Nothing here depends on the order of batches.
 
 On a CPU each thread carries a batch of its own through all of that, with one thread inside each
 operation: no two wait for each other at every operation's end, only now and then for a source's
@@ -151,11 +152,14 @@ class Scanner:
         """Adds one batch, in a thread; the positions that it counted."""
         hook_points = list(dict.fromkeys(part.source.hook_point for part in self.sources))
         model = self.replicas.get()
-        try:
-            token_ids = to_device(batch.token_ids, model.device)
-            found = model.run_to(token_ids, None, hook_points)
+
+        def take(hook_point: str, x: Tensor) -> None:
             for part in self.sources:
-                self._add_to(part, found[part.source.hook_point], batch, taken, model)
+                if part.source.hook_point == hook_point:
+                    self._add_to(part, x, batch, taken, model)
+
+        try:
+            model.run_through(to_device(batch.token_ids, model.device), None, hook_points, take)
         finally:
             self.replicas.put(model)
         return int(batch.is_counted.sum())

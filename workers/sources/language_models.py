@@ -109,28 +109,40 @@ class LoadedModel:
         (`attn.hook_z`) come with their heads side by side: "batch pos (head d_head)".
         """
         seen: dict[str, Tensor] = {}
-        wanted = set(hook_points)
+        self.run_through(token_ids, attention_mask, hook_points, seen.__setitem__)
+        return seen
 
-        def keep(name: str, convert: Callable[[Tensor], Tensor] | None, found: Tensor) -> None:
+    def run_through(
+        self,
+        token_ids: Int[Tensor, "batch pos"],
+        attention_mask: Int[Tensor, "batch pos"] | None,
+        hook_points: Sequence[str],
+        take: Callable[[str, Float[Tensor, "batch pos d"]], None],
+    ) -> None:
+        """`run_to`, but each tensor goes to `take` as soon as it is there, and none is kept."""
+        missing = set(hook_points)
+
+        def see(name: str, convert: Callable[[Tensor], Tensor] | None, found: Tensor) -> None:
+            if name not in missing:
+                return
+            missing.remove(name)
             if found.dim() == 2 and len(found) == token_ids.numel():
                 found = found.reshape(*token_ids.shape, -1)  # OPT's MLP sees positions in a row
-            seen[name] = found if convert is None else convert(found)
-            if len(seen) == len(wanted):
+            take(name, found if convert is None else convert(found))
+            if not missing:
                 raise _AllSeen
 
         places = [(name, self.hook(name)) for name in dict.fromkeys(hook_points)]
-        handles = [_attach(place, name, keep) for name, place in places]
+        handles = [_attach(place, name, see) for name, place in places]
         try:
             with torch.no_grad():
                 self.hf_model(input_ids=token_ids, attention_mask=attention_mask, use_cache=False)
         except _AllSeen:
-            return seen
+            return
         finally:
             for handle in handles:
                 handle.remove()
-        raise InvalidInput(
-            f"A forward of {self.name} never reached {', '.join(sorted(wanted - set(seen)))}."
-        )
+        raise InvalidInput(f"A forward of {self.name} never reached {', '.join(sorted(missing))}.")
 
     def mlp_hook(self, layer: int) -> str:
         """The hook point of a layer's MLP neurons."""
