@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int, Int32, Int64
 from torch import Tensor
 
 from workers.kernels import sampling
-from workers.kernels.atlas import shuffled
+from workers.kernels.draws import shuffled
 from workers.sources.stored_windows import WindowBatch
 
 
@@ -21,7 +21,7 @@ class AtlasLayout:
     """Sampled windows by slot, ascending, and their counted positions one after another.
 
     documents   each slot's document, which ascend with the windows
-    came        for each position, its place in the order in which they came
+    places      where each position went, in the order in which they came
     share_sampled  sampled windows ÷ all windows that count anything
     """
 
@@ -34,7 +34,7 @@ class AtlasLayout:
     positions: Int32[np.ndarray, " n"]
     token_ids: Int32[np.ndarray, " n"]
     documents: Int32[np.ndarray, " slots"]
-    came: Int64[np.ndarray, " n"]
+    places: Int64[np.ndarray, " n"]
 
     @cached_property
     def document_firsts(self) -> Int64[np.ndarray, " documents_and_one"]:
@@ -67,6 +67,13 @@ class AtlasLayout:
         numbers = self.windows[self.window_slots].astype(np.int64) << 16 | self.positions
         keys = sampling.draw_keys(numbers, self.seed + 1)
         return shuffled(keys, ~self.is_duplicate[self.window_slots])
+
+    @cached_property
+    def turns(self) -> Int32[np.ndarray, " n"]:
+        """Each position's place in `visit`; -1 where it is not there."""
+        found: np.ndarray = np.full(self.n_positions, -1, np.int32)
+        found[self.visit] = np.arange(len(self.visit))
+        return found
 
     @cached_property
     def visit_windows(self) -> Int32[np.ndarray, " eligible"]:
@@ -129,6 +136,8 @@ class AtlasBuilder:
         firsts, n = np.cumsum(n) - n, n[order]
         ends = np.concatenate([[0], np.cumsum(n)]).astype(np.int64)
         came = np.arange(ends[-1]) + np.repeat(firsts[order] - ends[:-1], n)
+        places = np.empty_like(came)
+        places[came] = np.arange(len(came))
         of = self.documents[np.searchsorted(self.sampled, windows[order])]
         return AtlasLayout(
             seed=self.seed,
@@ -140,5 +149,5 @@ class AtlasBuilder:
             positions=positions[came].astype(np.int32),
             token_ids=token_ids[came].astype(np.int32),
             documents=of.astype(np.int32),
-            came=came,
+            places=places,
         )

@@ -1,8 +1,9 @@
 """From the atlas of a scan, as it was collected, to what is stored of each unit.
 
 Units are finished in blocks, each in a thread: its activations over the atlas are read back from
-the scratch file, sorted, and reduced; examples of intervals and random ones are drawn; levels are
-packed. Blocks come out in order, and only a few are under way, so memory stays bounded.
+scratch, sorted, and reduced; examples of intervals and random ones are drawn; levels are packed.
+Of sparse sources all but sorting looks only at what is not 0. Blocks come out in order, and only a
+few are under way, so memory stays bounded.
 """
 
 from collections import deque
@@ -12,16 +13,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float32, Int, Int32, UInt8
+from jaxtyping import Float, Float32, Int, Int32
 
 from workers.atlas import AtlasLayout
 from workers.kernels import atlas, sampling, stored_atlas
 from workers.kernels.atlas import Histogram, Intervals
 from workers.kernels.band_errors import BandErrors, band_errors
-from workers.kernels.levels import encode_rows
+from workers.kernels.draws import Windows, draw, read_windows
 from workers.kernels.stored_atlas import Entries
-from workers.packing import NONE, PackedExamples, pack_levels
+from workers.packing import NONE, PackedExamples, compress
 from workers.scan import SourceScan
 
 BLOCK_UNITS = 64
@@ -64,11 +64,11 @@ class FinishedBlock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Draws:
-    """Atlas examples of one unit before their windows are read: parallel arrays."""
+    """Atlas examples of one unit before their windows are read: intervals', then random ones."""
 
     slots: Int32[np.ndarray, " examples"]
-    positions: Int32[np.ndarray, " examples"]  # atlas positions; -1 stands for the maximum's
-    bands: Int32[np.ndarray, " examples"]  # -1 where random
+    positions: Int32[np.ndarray, " drawn"]  # atlas positions, of intervals' alone
+    bands: Int32[np.ndarray, " drawn"]
 
 
 def finish_atlas(
@@ -98,116 +98,124 @@ class _Block:
     def finish(self) -> FinishedBlock:
         """All that the atlas says of the block."""
         assert self.part.spool is not None, "the atlas is not being collected"
-        x = np.take(self.part.spool.read(self.first, self.last), self.layout.came, axis=1)
-        ordered = atlas.sort_mostly_zero(x) if self.part.source.is_sparse else np.sort(x, axis=1)
-        histograms = [atlas.histogram(row) for row in ordered]
-        bands = [atlas.intervals(row) for row in ordered]
-        draws = [self._draw(x[i], bands[i], self.first + i) for i in range(len(x))]
-        drawn = self._read_windows(x, draws)
-        records = [
-            AtlasRecord(
-                index=self.first + i,
-                histogram=histograms[i],
-                intervals=bands[i],
-                tokens=self._tokens(x[i]),
-                atlas_sum=float(np.maximum(ordered[i], 0).sum(dtype=np.float64)),
-                errors=self._errors(x[i], bands[i]),
-                examples=drawn[i],
-            )
+        x = self.part.spool.read(self.first, self.last, self.layout.places)
+        n = x.shape[1]
+        if self.part.source.is_sparse:
+            active = atlas.find_active(x)
+            ordered = atlas.sort_active(active, n)
+            entries = stored_atlas.keep_active(active, ordered)
+        else:
+            active, ordered = None, np.sort(x, axis=1)
+            entries = stored_atlas.keep(x, ordered, int(SHARE_KEPT * n))
+        units = [
+            _Unit(self.layout, self.first + i, x[i], ordered[i], active and active.of(i))
             for i in range(len(x))
         ]
-        most = None if self.part.source.is_sparse else int(SHARE_KEPT * x.shape[1])
-        return FinishedBlock(records, stored_atlas.keep(x, ordered, most))
+        return FinishedBlock(self._records(x, units), entries)
 
-    def _errors(self, x: Float32[np.ndarray, " n"], bands: Intervals) -> BandErrors:
+    def _records(
+        self, x: Float32[np.ndarray, "units n"], units: list["_Unit"]
+    ) -> list[AtlasRecord]:
+        """The units' records; windows of the whole block are read at once."""
         layout = self.layout
-        return band_errors(x, bands.edges, layout.document_firsts, layout.share_sampled)
+        bands = [atlas.intervals(unit.ordered) for unit in units]
+        draws = [unit.draw(some) for unit, some in zip(units, bands, strict=True)]
+        counts = [len(each.slots) for each in draws]
+        of, slots = np.repeat(np.arange(len(x)), counts), np.concatenate([d.slots for d in draws])
+        given = (layout.firsts, layout.positions, layout.lengths)
+        windows = read_windows(x, of, slots, *given)
+        ends = np.cumsum(counts)
+        return [
+            unit.record(bands[i], draws[i], windows, int(ends[i]) - counts[i])
+            for i, unit in enumerate(units)
+        ]
 
-    def _tokens(self, x: Float32[np.ndarray, " n"]) -> TokenSums:
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """One unit's activations over the atlas, also ascending; those that are not 0, if sparse."""
+
+    layout: AtlasLayout
+    index: int
+    x: Float32[np.ndarray, " n"]
+    ordered: Float32[np.ndarray, " n"]
+    active: tuple[Int32[np.ndarray, " active"], Float32[np.ndarray, " active"]] | None
+
+    def record(self, bands: Intervals, drawn: _Draws, windows: Windows, first: int) -> AtlasRecord:
+        """What is stored of it; its examples' windows begin with number `first`."""
+        return AtlasRecord(
+            index=self.index,
+            histogram=atlas.histogram(self.ordered),
+            intervals=bands,
+            tokens=self._tokens(),
+            atlas_sum=atlas.positive_sum(self.ordered),
+            errors=self._errors(bands),
+            examples=self._packed(drawn, windows, first),
+        )
+
+    def _errors(self, bands: Intervals) -> BandErrors:
+        firsts, share = self.layout.document_firsts, self.layout.share_sampled
+        if self.active is None:
+            return band_errors(self.x, bands.edges, firsts, share)
+        positions, values = self.active
+        of_active = np.searchsorted(positions, firsts)
+        n_zeros = np.diff(firsts) - np.diff(of_active)
+        return band_errors(values, bands.edges, of_active, share, n_zeros)
+
+    def _tokens(self) -> TokenSums:
         ids, places, counts = self.layout.tokens
+        x = self.x
+        if self.active is not None:
+            positions, x = self.active
+            places = places[positions]
         slots, n_active = np.zeros(N_TOKENS, np.int32), np.zeros(N_TOKENS, np.int32)
         sums = np.zeros(N_TOKENS)
         n = atlas.strongest_tokens(x, places, len(ids), slots, sums, n_active)
         chosen = slots[:n]
         return TokenSums(ids[chosen], sums[:n], n_active[:n], counts[chosen])
 
-    def _draw(self, x: Float32[np.ndarray, " n"], bands: Intervals, unit: int) -> _Draws:
-        layout = self.layout
-        key = int(sampling.draw_keys(np.array([unit]), layout.seed + 3)[0])
+    def draw(self, bands: Intervals) -> _Draws:
+        """Examples of its intervals, strongest first, and random ones."""
+        layout, x = self.layout, self.x
+        key = int(sampling.draw_keys(np.array([self.index]), layout.seed + 3)[0])
         positions, chosen = NONE, NONE
         if len(layout.visit):
-            drawn = np.empty((len(bands.counts), N_PER_INTERVAL), np.int32)
-            start = key % len(layout.visit)
-            atlas.draw_from_bands(x, bands.edges, layout.visit, start, layout.window_slots, drawn)
+            given = (layout.visit, layout.turns, key % len(layout.visit), layout.window_slots)
+            active = None if self.active is None else self.active[0]
+            drawn = draw(x, active, bands.edges, *given, N_PER_INTERVAL)
             positions = drawn[drawn >= 0]
             positions = positions[np.argsort(-x[positions], kind="stable")]
         of = np.searchsorted(bands.edges[1:-1], x[positions], "right").astype(np.int32)
-        if len(layout.visit_windows):
-            at = key % len(layout.visit_windows) + np.arange(N_RANDOM)
-            chosen = layout.visit_windows[
-                at[: len(layout.visit_windows)] % len(layout.visit_windows)
-            ]
-        absent = np.full(len(chosen), -1, np.int32)
-        return _Draws(
-            slots=np.concatenate([layout.window_slots[positions], chosen]),
-            positions=np.concatenate([positions, absent]),
-            bands=np.concatenate([of, absent]),
-        )
+        n_windows = len(layout.visit_windows)
+        if n_windows:
+            at = key % n_windows + np.arange(min(N_RANDOM, n_windows))
+            chosen = layout.visit_windows[at % n_windows]
+        slots = np.concatenate([layout.window_slots[positions], chosen])
+        return _Draws(slots, positions, of)
 
-    def _read_windows(
-        self, x: Float32[np.ndarray, "units n"], draws: list[_Draws]
-    ) -> list[list[PackedExamples]]:
-        """Interval and random examples of each unit; levels of the whole block at once."""
-        layout = self.layout
-        counts = [len(draw.slots) for draw in draws]
-        rows = np.zeros((sum(counts), int(layout.lengths.max())), np.float32)
-        is_counted = np.zeros(rows.shape, np.bool_)
-        bounds = np.concatenate([[0], np.cumsum(counts)])
-        for i, draw in enumerate(draws):
-            part = slice(bounds[i], bounds[i + 1])
-            given = (x[i], draw.slots, layout.firsts, layout.positions)
-            atlas.gather_windows(*given, rows[part], is_counted[part])
-        highs = np.where(is_counted, rows, -np.inf)
-        lows = np.where(is_counted, rows, np.inf).min(axis=1)
-        max_positions, highs = highs.argmax(axis=1), highs.max(axis=1)
-        levels = encode_rows(*map(torch.from_numpy, (rows, is_counted, lows, highs))).numpy()
-        found = []
-        for i, draw in enumerate(draws):
-            of_unit = slice(bounds[i], bounds[i + 1])
-            columns = (max_positions[of_unit], lows[of_unit], highs[of_unit], levels[of_unit])
-            found.append(self._pack_drawn(x[i], draw, *columns))
-        return found
-
-    def _pack_drawn(
-        self,
-        x: Float32[np.ndarray, " n"],
-        draw: _Draws,
-        max_positions: Int[np.ndarray, " examples"],
-        lows: Float32[np.ndarray, " examples"],
-        highs: Float32[np.ndarray, " examples"],
-        levels: UInt8[np.ndarray, "examples pos"],
-    ) -> list[PackedExamples]:
-        layout = self.layout
-        lengths = layout.lengths[draw.slots]
+    def _packed(self, drawn: _Draws, windows: Windows, first: int) -> list[PackedExamples]:
+        at, n = drawn.positions, len(drawn.slots)
+        of_intervals = (0, len(at), self.layout.positions[at], self.x[at], drawn.bands)
+        some = slice(first + len(at), first + n)
+        of_random = (len(at), n, windows.max_positions[some], windows.highs[some], NONE)
         packed = []
-        for kind, chosen in (
-            ("interval", np.flatnonzero(draw.bands >= 0)),
-            ("random", np.flatnonzero(draw.bands < 0)),
-        ):
-            if len(chosen) == 0:
+        for kind, given in (("interval", of_intervals), ("random", of_random)):
+            begin, end, positions, values, intervals = given
+            if begin == end:
                 continue
-            at, is_random = draw.positions[chosen], kind == "random"
+            here = slice(first + begin, first + end)
+            tokens = slice(windows.starts[first + begin], windows.starts[first + end])
             packed.append(
                 PackedExamples(
                     kind=kind,
-                    windows=layout.windows[draw.slots[chosen]],
-                    positions=max_positions[chosen] if is_random else layout.positions[at],
-                    values=highs[chosen] if is_random else x[at],
-                    max_positions=max_positions[chosen],
-                    lows=lows[chosen],
-                    highs=highs[chosen],
-                    intervals=NONE if is_random else draw.bands[chosen],
-                    levels=pack_levels(levels[chosen], lengths[chosen]),
+                    windows=self.layout.windows[drawn.slots[begin:end]],
+                    positions=positions,
+                    values=values,
+                    max_positions=windows.max_positions[here],
+                    lows=windows.lows[here],
+                    highs=windows.highs[here],
+                    intervals=intervals,
+                    levels=compress(windows.levels[tokens]),
                 )
             )
         return packed

@@ -95,10 +95,21 @@ def run_index(request: IndexRequest, engine: Engine, progress: Progress) -> Inde
     return IndexResult(model_slug, stored.corpus.slug, scan_ids, is_complete)
 
 
-def _enqueued(scan_ids: list[int]) -> str:
-    names = " and ".join(f"job {scan_id}" for scan_id in scan_ids)
+def _named(scan_ids: list[int]) -> str:
+    return " and ".join(f"job {scan_id}" for scan_id in scan_ids)
+
+
+def _stopping(scan_ids: list[int]) -> str:
     return (
-        f"Enqueued as {names}. Workers carry it out: start as many as you like with "
+        f"Stopping. What was scanned is stored with {_named(scan_ids)}: run the same command "
+        "again, or `unitscope worker`, and it goes on from there; "
+        f"`unitscope jobs cancel {scan_ids[-1]}` drops it."
+    )
+
+
+def _enqueued(scan_ids: list[int]) -> str:
+    return (
+        f"Enqueued as {_named(scan_ids)}. Workers carry it out: start as many as you like with "
         f"`unitscope worker`. Progress: /jobs/{scan_ids[-1]} on the site, or `unitscope jobs`."
     )
 
@@ -279,6 +290,9 @@ class _Job:
             for scan_id, asked in zip(scan_ids, requests, strict=True):
                 n_units = sum(source.n_units for source in asked.sources)
                 follow(self.engine, scan_id, n_units, self.progress, worker.check)
+        except (KeyboardInterrupt, SystemExit):
+            self.progress.note(_stopping(scan_ids))
+            raise
         finally:
             worker.leave()
             thread.join()

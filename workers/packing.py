@@ -44,6 +44,11 @@ def pack_levels(
 ) -> bytes:
     """Levels one example after another, without what is beyond each window's end."""
     if (lengths == levels.shape[1]).all():
-        return zlib.compress(levels.tobytes())
+        return compress(levels)
     is_inside = np.arange(levels.shape[1]) < lengths[:, None]
-    return zlib.compress(levels[is_inside].tobytes())
+    return compress(levels[is_inside])
+
+
+def compress(levels: UInt8[np.ndarray, "*shape"]) -> bytes:
+    """Levels as they are stored."""
+    return zlib.compress(levels.tobytes())

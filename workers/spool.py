@@ -24,9 +24,11 @@ class _Dense:
     n_positions: int
     by_unit: Float32[np.ndarray, "units n"]
 
-    def read(self, start: int, end: int, out: Float32[np.ndarray, "some n"]) -> None:
-        """Writes the activations of units `start` to `end`."""
-        out[:] = self.by_unit[start:end]
+    def read(
+        self, start: int, end: int, places: Int64[np.ndarray, " n"], out: Float32[np.ndarray, "u m"]
+    ) -> None:
+        """Writes the activations of units `start` to `end`, each position to its place."""
+        gather.put_in_places(self.by_unit[start:end], places, out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,13 @@ class _Sparse:
     positions: UInt32[np.ndarray, " entries"]
     values: Float32[np.ndarray, " entries"]
 
-    def read(self, start: int, end: int, out: Float32[np.ndarray, "some n"]) -> None:
+    def read(
+        self, start: int, end: int, places: Int64[np.ndarray, " n"], out: Float32[np.ndarray, "u m"]
+    ) -> None:
         """Writes the activations of units `start` to `end` that are not zero."""
         low, high = np.searchsorted(self.units, np.array([start, end], np.uint32))
         some = slice(low, high)
-        out[self.units[some] - np.uint32(start), self.positions[some]] = self.values[some]
+        out[self.units[some] - np.uint32(start), places[self.positions[some]]] = self.values[some]
 
 
 @dataclass(slots=True)
@@ -76,16 +80,23 @@ class SourceSpool:
         chunk = keep(first, n_positions, x, is_counted, rows)
         self.chunks.setdefault((first_unit, first_unit + x.shape[2]), []).append(chunk)
 
-    def read(self, first: int, last: int) -> Float32[np.ndarray, "units n"]:
-        """All atlas activations of units first to last."""
+    def read(
+        self, first: int, last: int, places: Int64[np.ndarray, " n"] | None = None
+    ) -> Float32[np.ndarray, "units n"]:
+        """All atlas activations of units first to last.
+
+        `places`: where each position goes, in the order of arrival (None: as they came).
+        """
         ends = (chunk.first + chunk.n_positions for some in self.chunks.values() for chunk in some)
-        block = np.zeros((last - first, max(ends, default=0)), dtype=np.float32)
+        n = max(ends, default=0)
+        places = np.arange(n) if places is None else places
+        block = np.zeros((last - first, n), dtype=np.float32)
         for (start, end), some in self.chunks.items():
             low, high = max(start, first), min(end, last)
             for chunk in some if low < high else ():
                 out = block[low - first : high - first]
-                positions = slice(chunk.first, chunk.first + chunk.n_positions)
-                chunk.read(low - start, high - start, out[:, positions])
+                here = places[chunk.first : chunk.first + chunk.n_positions]
+                chunk.read(low - start, high - start, here, out)
         return block
 
     def _keep_dense(

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as npst
 
 from app.codec import Scale, encode
 from tests.property.activations import tied, values
-from workers.kernels import band_errors, stored_atlas
+from workers.kernels import atlas, band_errors, stored_atlas
 from workers.sinks import atlases
 from workers.sinks.atlases import pieces_of
 
@@ -23,9 +23,16 @@ matrices = st.tuples(st.integers(1, 9), st.integers(1, 30)).flatmap(
 
 def rows_of(x: np.ndarray, most: int | None, n_blocks: int) -> tuple[stored_atlas.Rows, np.ndarray]:
     parts = [part for part in np.array_split(x, n_blocks) if len(part)]
-    blocks = [stored_atlas.keep(part, np.sort(part, axis=1), most) for part in parts]
+    blocks = [_keep(part, most) for part in parts]
     floors = np.concatenate([block.floors for block in blocks])
-    return stored_atlas.by_position(x.shape[1], blocks), floors
+    return stored_atlas.Rows.of(x.shape[1], blocks), floors
+
+
+def _keep(x: np.ndarray, most: int | None) -> stored_atlas.Entries:
+    ordered = np.sort(x, axis=1)
+    if most is None:
+        return stored_atlas.keep_active(atlas.find_active(x), ordered)
+    return stored_atlas.keep(x, ordered, most)
 
 
 @given(x=matrices, most=st.one_of(st.none(), st.integers(0, 12)), n_blocks=st.integers(1, 3))
@@ -35,10 +42,9 @@ def test_rows_hold_each_units_strongest_and_no_zero(
     rows, floors = rows_of(x, most, n_blocks)
     found = np.zeros(x.shape, dtype=int) - 1
     for position in range(x.shape[1]):
-        inside = slice(rows.starts[position], rows.starts[position + 1])
-        units = rows.units[inside]
+        units, levels = rows.between(position, position + 1)
         assert (np.diff(units) > 0).all()
-        found[units, position] = rows.levels[inside]
+        found[units, position] = levels
     for unit, row in enumerate(x):
         magnitudes = sorted((abs(float(v)) for v in row), reverse=True)
         floor = 0.0 if most is None or most >= len(row) or most == 0 else magnitudes[most - 1]
@@ -58,8 +64,9 @@ def test_pieces_put_together_are_the_rows(x: np.ndarray, size: int, unit_bytes: 
     counts = np.concatenate([np.frombuffer(p.counts, "<u4") for p in pieces])
     assert counts.tolist() == np.diff(rows.starts).tolist()
     units = np.concatenate([np.frombuffer(p.units, f"<u{unit_bytes}") for p in pieces])
-    assert units.tolist() == rows.units.tolist()
-    assert b"".join(p.levels for p in pieces) == rows.levels.tobytes()
+    all_units, all_levels = rows.between(0, x.shape[1])
+    assert units.tolist() == all_units.tolist()
+    assert b"".join(p.levels for p in pieces) == all_levels.tobytes()
     firsts = np.cumsum([0, *(len(p.counts) // 4 for p in pieces)])[:-1]
     assert [p.first_position for p in pieces] == firsts.tolist()
 
@@ -102,6 +109,13 @@ def test_errors_follow_the_formula(data: st.DataObject, x: np.ndarray) -> None:
     expected = naive_errors(x.tolist(), edges, documents, 0.75)
     np.testing.assert_allclose(found.shares, expected[0], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.mass, expected[1], rtol=1e-4, atol=1e-6)
+    places = np.flatnonzero(x)
+    of_active = np.searchsorted(places, firsts)
+    n_zeros = np.diff(firsts) - np.diff(of_active)
+    given_active = (x[places], np.array(edges, np.float32), of_active, 0.25, n_zeros)
+    same = band_errors.band_errors(*given_active)
+    np.testing.assert_allclose(same.shares, expected[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(same.mass, expected[1], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("n_documents", "share"), [(1, 0.1), (3, 1.0)])

@@ -1,6 +1,6 @@
 """The last shard: all partials merged, block by block, and the scan completed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Int, Int32
@@ -31,8 +31,12 @@ def finish_scan(
     settings: ScanSettings,
     sizes: WindowSizes,
     sampled: Int32[np.ndarray, " sampled"],
+    go_on: Callable[[], None],
 ) -> None:
-    """Completes the scan in the session's transaction, once every other shard is done."""
+    """Completes the scan in the session's transaction, once every other shard is done.
+
+    `go_on` is called now and then, and raises where it should not.
+    """
     writer = ScanWriter(session, scan_id)
     writer.prepare()
     n_atlas_positions = int(sizes.n_counted[sampled].sum())
@@ -45,6 +49,7 @@ def finish_scan(
         n_active = np.zeros(source.n_units, np.int64)
         n_tokens = 0
         for block in partials.read(session.connection(), scan_id, source.id):
+            go_on()
             merged = merge_block(block.payloads, k, ranks)
             last = block.first_unit + len(merged.moments.n_active)
             n_active[block.first_unit : last] = merged.moments.n_active.numpy()

@@ -98,12 +98,13 @@ class Pulse:
         self._thread = Thread(target=self._run, name="pulse", daemon=True)
 
     def start(self) -> None:
-        """The first beat is over when this returns, for claims need the worker's row.
+        """The first beat and sweep are over when this returns: claims need the worker's row.
 
         Unless the database is away just now: what is claimed before the next beat looks free.
         """
         try:
             self._beat()
+            queue.sweep(self._engine)
         except DBAPIError as error:
             logger.warning("no sign of life could be given: %s", error)
         self._thread.start()

@@ -6,6 +6,7 @@ next sweep, and one that is delivered twice finds the shard taken. Tasks are del
 return, whatever came of them.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -101,6 +102,17 @@ def is_under_way(session: Session, scan_id: int) -> bool:
     """Whether a living worker has a shard of the scan."""
     query = select(Shard.index).where(Shard.scan_id == scan_id, is_taken()).limit(1)
     return session.scalar(query) is not None
+
+
+def has_work(engine: Engine, queues: Sequence[str] | None) -> bool:
+    """Whether a shard waits in these queues (None: in any), be it for later."""
+    query = text(
+        "SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'todo' "
+        "AND task_name = :task AND (:is_all OR queue_name = ANY(:queues)))"
+    )
+    given = {"task": RUN_SHARD, "is_all": queues is None, "queues": list(queues or ())}
+    with db.session(engine) as session:
+        return bool(session.scalar(query, given))
 
 
 def sweep(engine: Engine) -> None:

@@ -36,7 +36,7 @@ from workers.jobs.loading import Loaded, load
 from workers.jobs.options import WorkerOptions
 from workers.jobs.pulse import Activity
 from workers.jobs.settings import FORMAT, ScanRequest, ScanSettings
-from workers.kernels.stored_atlas import by_position
+from workers.kernels.stored_atlas import Rows
 from workers.partials import blocks_of, encode_block, units_in_block
 from workers.scan import Scanner, open_scanner
 from workers.sinks import models, partials
@@ -165,6 +165,7 @@ class ScanSession:
 
         def write(session: Session) -> None:
             for source_id, source in zip(self.source_ids, self.loaded.sources, strict=True):
+                _go_on(activity)
                 models.store_units(session, source_id, self.loaded.model, source)
 
         self._flush(held, activity, write)
@@ -215,8 +216,7 @@ class ScanSession:
                     raise Unfinished
                 writer.write(source_id, block.records)
                 entries.append(block.entries)
-            rows = by_position(layout.n_positions, entries)
-            write_atlas(session, self.scan_id, source_id, rows, entries)
+            write_atlas(session, self.scan_id, source_id, Rows.of(layout.n_positions, entries))
 
     def _finish(self, held: Claim, activity: Activity) -> None:
         activity.say("merging")
@@ -232,6 +232,7 @@ class ScanSession:
                 self.settings,
                 self.sizes,
                 self.sampled,
+                lambda: _go_on(activity),
             )
 
     def _scan(
@@ -302,6 +303,12 @@ class ScanSession:
                 activity.say(f"waiting: {_in_short(error)}")
                 activity.should_stop.wait(_SECONDS_BETWEEN_TRIES)
                 activity.say("storing")
+
+
+def _go_on(activity: Activity) -> None:
+    """Raises HandedBack once we were told to stop."""
+    if activity.should_stop.is_set():
+        raise HandedBack
 
 
 def _in_short(error: Exception) -> str:

@@ -96,14 +96,22 @@ class ShardWorker:
                 self._serving.cancel()
             try:
                 await self._serving
-                if self._options.is_once:
+                if self._options.is_once and await asyncio.to_thread(self._is_through):
                     return
             except asyncio.CancelledError:
                 continue
-            except (ConnectorException, psycopg.Error, OSError) as error:
+            except (ConnectorException, psycopg.Error, DBAPIError, OSError) as error:
                 logger.warning("the database is away: %s", error)
                 _revive_embedded(self._engine)
                 await asyncio.sleep(_SECONDS_BETWEEN_CONNECTIONS)
+
+    def _is_through(self) -> bool:
+        """Whether nothing is left to do; where something is, some time has passed."""
+        queue.sweep(self._engine)
+        if not queue.has_work(self._engine, self._queues):
+            return True
+        self._leaving.wait(_SECONDS_BETWEEN_CONNECTIONS)
+        return False
 
     async def _serve_once(self) -> None:
         url = self._engine.url.set(drivername="postgresql")

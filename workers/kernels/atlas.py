@@ -1,8 +1,7 @@
-"""From one unit's activations over the atlas: histogram, intervals, tokens, drawn examples.
+"""From one unit's activations over the atlas: histogram, intervals, tokens.
 
 `histogram` and `intervals` take the activations sorted; both cover every position exactly once,
-since their edges are float32 values that the counting itself uses. Tokens and examples are drawn
-by compiled kernels that read the activations in the atlas's own order.
+since their edges are float32 values that the counting itself uses. Examples: workers.kernels.draws.
 
 Cost: a sort of the unit's activations, and a few passes over them.
 """
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple, no_type_check
 
 import numba
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int32, Int64
+from jaxtyping import Float, Float32, Int32, Int64
 
 N_BINS = 40
 QUANTILES = (0.25, 0.5, 0.75, 0.95)
@@ -34,15 +33,43 @@ class Intervals(NamedTuple):
     mass: Float[np.ndarray, " bands"]
 
 
-def sort_mostly_zero(x: Float[np.ndarray, "units n"]) -> Float[np.ndarray, "units n"]:
-    """`np.sort(x, axis=1)`, with only what is not 0 sorted."""
-    ordered = np.zeros_like(x)
-    for row, out in zip(x, ordered, strict=True):
-        found = np.sort(row[row != 0])
+class Active(NamedTuple):
+    """What is not 0 of some units, by unit, then position: unit i has starts[i]:starts[i + 1]."""
+
+    starts: Int64[np.ndarray, " units_and_one"]
+    positions: Int32[np.ndarray, " entries"]
+    values: Float32[np.ndarray, " entries"]
+
+    def of(self, unit: int) -> tuple[Int32[np.ndarray, " some"], Float32[np.ndarray, " some"]]:
+        """One unit's positions, ascending, and values."""
+        some = slice(self.starts[unit], self.starts[unit + 1])
+        return self.positions[some], self.values[some]
+
+
+def find_active(x: Float32[np.ndarray, "units n"]) -> Active:
+    """All activations that are not 0."""
+    n_units, n = x.shape
+    flat = np.flatnonzero(x != 0)  # quick where most are
+    units, positions = np.divmod(flat, max(n, 1))
+    starts = np.searchsorted(units, np.arange(n_units + 1))
+    return Active(starts, positions.astype(np.int32), x.ravel()[flat])
+
+
+def sort_active(active: Active, n: int) -> Float32[np.ndarray, "units n"]:
+    """`np.sort(x, axis=1)` of the activations that `active` was found in, n a unit."""
+    n_units = len(active.starts) - 1
+    ordered = np.zeros((n_units, n), np.float32)
+    for unit in range(n_units):
+        found = np.sort(active.of(unit)[1])
         n_below = int(np.searchsorted(found, _ZERO))
-        out[:n_below] = found[:n_below]
-        out[len(out) - (len(found) - n_below) :] = found[n_below:]
+        ordered[unit, :n_below] = found[:n_below]
+        ordered[unit, n - (len(found) - n_below) :] = found[n_below:]
     return ordered
+
+
+def positive_sum(ordered: Float[np.ndarray, " n"]) -> float:
+    """The sum of what is above 0; `ordered` ascends."""
+    return float(ordered[np.searchsorted(ordered, _ZERO, "right") :].sum(dtype=np.float64))
 
 
 def histogram(ordered: Float[np.ndarray, " n"]) -> Histogram:
@@ -120,13 +147,13 @@ def strongest_tokens(
 ) -> int:
     """The tokens with most summed positive activation, in the given arrays; how many there are.
 
-    `token_slots` numbers the atlas's tokens by ascending id; ties go to the smaller.
+    `token_slots` numbers the atlas's tokens by ascending id; ties go to the smaller. Positions of 0
+    may be left out of it and of `x`.
     """
     all_sums, all_active = np.zeros(n_slots), np.zeros(n_slots, np.int32)
-    for i in range(x.size):
-        if x[i] > 0:
-            all_sums[token_slots[i]] += x[i]
-            all_active[token_slots[i]] += 1
+    for i in range(x.size):  # without a branch, which would be guessed wrong half of the time
+        all_sums[token_slots[i]] += max(x[i], np.float32(0))
+        all_active[token_slots[i]] += x[i] > 0
     n_found, k = 0, slots.size
     for slot in range(n_slots):
         total = all_sums[slot]
@@ -141,72 +168,3 @@ def strongest_tokens(
     for i in range(n_found):
         n_active[i] = all_active[slots[i]]
     return n_found
-
-
-@_jit()
-@no_type_check
-def draw_from_bands(
-    x: Float[np.ndarray, " n"],
-    edges: Float[np.ndarray, " edges"],
-    order: Int32[np.ndarray, " eligible"],
-    start: int,
-    window_slots: Int32[np.ndarray, " n"],
-    drawn: Int32[np.ndarray, "bands each"],
-) -> None:
-    """Positions drawn uniformly from each band, at most one a window; -1 where there are fewer.
-
-    `order` is a shuffle of the eligible positions; it is walked from `start` on, round and round
-    once, so that units differ. A band's draws are in the order drawn.
-    """
-    n_bands, each = drawn.shape
-    drawn[:] = -1
-    n_drawn = np.zeros(n_bands, np.int64)
-    n_full = 0
-    for step in range(order.size):
-        at = start + step
-        position = order[at - order.size if at >= order.size else at]
-        band = n_bands - 1
-        while band > 0 and x[position] < edges[band]:
-            band -= 1
-        n = n_drawn[band]
-        if n == each:
-            continue
-        is_new = True
-        for i in range(n):
-            is_new = is_new and window_slots[drawn[band, i]] != window_slots[position]
-        if not is_new:
-            continue
-        drawn[band, n] = position
-        n_drawn[band] = n + 1
-        if n + 1 == each:
-            n_full += 1
-            if n_full == n_bands:
-                return
-
-
-@_jit()
-@no_type_check
-def gather_windows(
-    x: Float[np.ndarray, " n"],
-    slots: Int32[np.ndarray, " examples"],
-    firsts: Int64[np.ndarray, " windows_and_one"],
-    positions: Int[np.ndarray, " n"],
-    rows: Float[np.ndarray, "examples pos"],
-    is_counted: Bool[np.ndarray, "examples pos"],
-) -> None:
-    """Writes the activations of atlas windows `slots` into `rows`, and where they count.
-
-    The window in slot s has its counted activations at x[firsts[s]:firsts[s + 1]], which stand
-    at `positions` of its tokens. Both outputs come zeroed.
-    """
-    for i in range(slots.size):
-        for j in range(firsts[slots[i]], firsts[slots[i] + 1]):
-            rows[i, positions[j]] = x[j]
-            is_counted[i, positions[j]] = True
-
-
-def shuffled(keys: Any, is_eligible: Bool[np.ndarray, " n"]) -> Int32[np.ndarray, " eligible"]:
-    """Eligible entries in the order of their keys."""
-    order: np.ndarray = np.argsort(keys, kind="stable")
-    eligible: np.ndarray = order[is_eligible[order]].astype(np.int32)
-    return eligible

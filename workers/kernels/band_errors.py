@@ -30,9 +30,11 @@ def band_errors(
     edges: Float[np.ndarray, " edges"],
     firsts: Int64[np.ndarray, " documents_and_one"],
     share_sampled: float,
+    n_zeros: Int64[np.ndarray, " documents"] | None = None,
 ) -> BandErrors:
     """Errors of bands [edge, next edge) of the activations `x`, those of document d from firsts[d].
 
+    Positions of 0 may be left out of `x` and `firsts`; then `n_zeros` says how many were.
     Empty where one document says nothing of others, and where the sample is the whole corpus.
     """
     n_documents, n_bands = len(firsts) - 1, len(edges) - 1
@@ -40,24 +42,29 @@ def band_errors(
         return BandErrors(_EMPTY, _EMPTY)
     counts, mass = np.zeros((2, n_documents, n_bands + 1))
     _add_from(x, edges, firsts, counts, mass)
-    left = 1 - share_sampled
-    return BandErrors(*(_errors(-np.diff(from_edge), left) for from_edge in (counts, mass)))
-
-
-def _errors(of_bands: Float[np.ndarray, "documents bands"], left: float) -> np.ndarray:
-    of_documents = of_bands.sum(axis=1)
-    total = of_documents.sum()
-    if total == 0:
-        return np.zeros(of_bands.shape[1], np.float32)
-    residuals = of_bands - of_documents[:, None] * (of_bands.sum(axis=0) / total)
-    n = len(of_documents)
-    variance = n / (n - 1) * (residuals**2).sum(axis=0) / total**2 * left
-    errors: np.ndarray = np.sqrt(variance).astype(np.float32)
-    return errors
+    if n_zeros is not None:
+        counts[:, :-1] += np.outer(n_zeros, edges[:-1] <= 0)
+    return BandErrors(_errors(counts, 1 - share_sampled), _errors(mass, 1 - share_sampled))
 
 
 def _jit(**options: Any) -> Any:
     return numba.njit(nogil=True, cache=True, error_model="numpy", **options)
+
+
+@_jit()
+@no_type_check
+def _errors(from_edge: Float[np.ndarray, "documents bands_and_one"], left: float) -> Any:
+    """The formula, for what each document has from each band's lower edge on; 0 of nothing."""
+    n, n_bands = from_edge.shape[0], from_edge.shape[1] - 1
+    total = from_edge[:, 0].sum()
+    errors = np.zeros(n_bands, np.float32)
+    for band in range(n_bands if total > 0 else 0):
+        of_band, squares = from_edge[:, band] - from_edge[:, band + 1], 0.0
+        share = of_band.sum() / total
+        for document in range(n):
+            squares += (of_band[document] - share * from_edge[document, 0]) ** 2
+        errors[band] = np.sqrt(n / (n - 1) * squares * left) / total
+    return errors
 
 
 @_jit()

@@ -57,6 +57,15 @@ def gather_active(
     _gather_active(*given, ends, units, positions, values)
 
 
+def put_in_places(
+    x: Float32[np.ndarray, "units n"],
+    places: Int64[np.ndarray, " n"],
+    out: Float32[np.ndarray, "units m"],
+) -> None:
+    """What `out[:, places] = x` does, faster."""
+    _put_in_places(x, places, out)
+
+
 def _jit() -> Any:
     return numba.njit(nogil=True, cache=True, error_model="numpy")
 
@@ -135,3 +144,11 @@ def _counted_rows(is_counted: Any, rows: Any) -> int:
             rows[n] = position
             n += 1
     return n
+
+
+@_jit()
+@no_type_check
+def _put_in_places(x: Any, places: Any, out: Any) -> None:
+    for unit in range(x.shape[0]):
+        for i in range(places.size):
+            out[unit, places[i]] = x[unit, i]

@@ -1,11 +1,15 @@
-"""Activations to 8-bit levels, one scale a row: the PyTorch twin of `app.codec.encode`.
+"""Activations to 8-bit levels, many scales at once: `app.codec.encode` in PyTorch, and compiled.
 
-Exactly the levels of `app.codec.encode`, and the tests hold it to that: steps are computed in
+Exactly the levels of `app.codec.encode`, and the tests hold both to that: steps are computed in
 float64, rounded to float32, and divided by in float32.
 """
 
+from typing import no_type_check
+
+import numba
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from app.codec import N_LEVELS
@@ -38,3 +42,35 @@ def encode_rows(
         offsets = torch.minimum((magnitude / step[:, None]).floor().double() + 1, room[:, None])
         levels += torch.where((magnitude > 0) & is_counted, sign * offsets, 0)
     return levels.to(torch.uint8)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def encode_runs(
+    values: Float32[np.ndarray, " n"],
+    ends: Int64[np.ndarray, " runs"],
+    lows: Float32[np.ndarray, " runs"],
+    highs: Float32[np.ndarray, " runs"],
+    levels: UInt8[np.ndarray, " n"],
+    zeros: UInt8[np.ndarray, " runs"],
+) -> None:
+    """Writes the levels of runs of values that end at `ends`, and the level of 0 in each run.
+
+    Run i has the scale [lows[i], highs[i]]; its values lie inside.
+    """
+    top, first = 255, 0
+    for run in range(ends.size):
+        below, above = max(-np.float64(lows[run]), 0.0), max(np.float64(highs[run]), 0.0)
+        zero = 0 if below == 0 else top
+        if below > 0 and above > 0:
+            zero = min(max(int(np.rint(top * below / (below + above))), 1), top - 1)
+        up, down = np.float32(above / max(top - zero, 1)), np.float32(below / max(zero, 1))
+        one, most, least = np.float32(1), np.float32(top - zero), np.float32(zero)
+        for i in range(first, ends[run]):
+            v, level = values[i], zero
+            if v > 0:
+                level = zero + int(min(np.floor(v / up) + one, most))
+            elif v < 0:
+                level = zero - int(min(np.floor(-v / down) + one, least))
+            levels[i] = level
+        zeros[run], first = zero, ends[run]

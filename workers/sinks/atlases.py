@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app import partitions
 from app.models import Atlas
-from workers.kernels.stored_atlas import Entries, Rows
+from workers.kernels.stored_atlas import Rows
 from workers.sinks import binary_rows as b
 
 PIECE_BYTES = 4 << 20
@@ -40,14 +40,12 @@ class Piece:
         return hash_of(self.counts, self.units, self.levels)
 
 
-def write_atlas(
-    session: Session, scan_id: int, source_id: int, rows: Rows, blocks: list[Entries]
-) -> None:
-    """Writes the atlas whose entries are `rows`; `blocks` have its units' scales and floors.
+def write_atlas(session: Session, scan_id: int, source_id: int, rows: Rows) -> None:
+    """Writes the atlas whose entries are `rows`.
 
     The scan's table of pieces must have been made in this transaction.
     """
-    columns = (np.concatenate([getattr(block, name) for block in blocks]) for name in _SCALES)
+    columns = (np.concatenate([getattr(block, name) for block in rows.blocks]) for name in _SCALES)
     lows, highs, floors = (column.astype("<f4").tobytes() for column in columns)
     n_units = len(lows) // 4
     unit_bytes = 2 if n_units <= 1 << 16 else 4
@@ -96,12 +94,12 @@ def pieces_of(rows: Rows, unit_bytes: int) -> Iterator[Piece]:
     while first < n_positions:
         last = int(np.searchsorted(sizes, sizes[first] + PIECE_BYTES, "right")) - 1
         last = min(max(last, first + 1), n_positions)
-        inside = slice(int(rows.starts[first]), int(rows.starts[last]))
+        units, levels = rows.between(first, last)
         yield Piece(
             first_position=first,
             counts=np.diff(rows.starts[first : last + 1]).astype("<u4").tobytes(),
-            units=rows.units[inside].astype(f"<u{unit_bytes}").tobytes(),
-            levels=rows.levels[inside].tobytes(),
+            units=units.astype(f"<u{unit_bytes}").tobytes(),
+            levels=levels.tobytes(),
         )
         first = last
 

@@ -15,6 +15,7 @@ WORKERS_MAY_USE = {
     "app.codec",
     "app.config",
     "app.db",
+    "app.embedded",
     "app.errors",
     "app.models",
     "app.partitions",

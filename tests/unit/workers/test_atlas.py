@@ -49,7 +49,7 @@ def test_windows_ascend_whatever_came_first() -> None:
         assert layout.share_sampled == 0.5
     assert one.token_ids.tolist() == other.token_ids.tolist()
     # Longest windows come first: 4's five positions, 3's four, then 1's two.
-    assert one.came.tolist() == [9, 10, 5, 6, 7, 8, 0, 1, 2, 3, 4]
+    assert one.places.tolist() == [6, 7, 8, 9, 10, 2, 3, 4, 5, 0, 1]
 
 
 def test_shuffles_are_the_same_in_any_order_and_leave_duplicates_out() -> None:
