@@ -1,0 +1,143 @@
+"""Regular expressions over many windows: checked by RE2, then run over all of them at once.
+
+Patterns are in RE2's syntax: no look-around, no back-references. A window's text is UTF-8, so `.`
+and classes mean characters; `\\b`, `\\w` and `\\d` know ASCII only (`\\pL`, `\\p{Nd}` know all). Each
+window is a text of its own: `^` and `$` are its edges (under `(?m)` those of lines), `\\b` holds at
+an edge next to a word character, and nothing matches across. Matches are the leftmost ones, found
+one after another without overlap.
+
+Every match is found in one pass of compiled code, without the interpreter's lock: Arrow's
+`replace_substring_regex` (RE2's GlobalReplace) puts the bytes FF and FE, which UTF-8 never holds,
+around each match, and their places in the result are the matches' offsets. Measured on 4 MB in
+8,000 windows: 3 to 35 ms for patterns that match up to 60,000 times, 0.1 µs a match on top.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from time import thread_time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from app.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_PATTERN = 1000  # characters
+MAX_PROGRAM = 4000  # RE2's instructions
+MAX_MEMORY = 1 << 21  # bytes; a pattern that RE2 needs more for is refused
+MAX_SECONDS = 2.0  # of this thread's processor time
+FIRST_WINDOWS = 16
+OPEN, CLOSE = 0xFF, 0xFE
+
+_ONE_CHARACTER = re.compile(r"\\[dwsDWS]|\\[pP][A-Z]|\\[pP]\{\^?\w+\}|\.|\[[^\[\]\\]+\]|[\w ]")
+
+
+class Spans(NamedTuple):
+    """Matches as half-open spans of bytes of the joined text, ascending, empty ones among them."""
+
+    lows: Int64[np.ndarray, " spans"]
+    highs: Int64[np.ndarray, " spans"]
+
+
+@lru_cache(maxsize=1024)
+def problem_of(pattern: str) -> str:
+    """Why a pattern cannot be used, as a sentence with a remedy; '' where it can."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = MAX_MEMORY
+    try:
+        n_instructions = re2.compile(pattern, options).programsize
+    except re2.error as error:
+        return _words(error.args[0] if error.args else "")
+    if n_instructions > MAX_PROGRAM:
+        return (
+            f"it takes {n_instructions:,} instructions of RE2, and {MAX_PROGRAM:,} are the limit. "
+            "Write smaller repetitions."
+        )
+    return ""
+
+
+def _words(reason: bytes | str) -> str:
+    said = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+    if "too large" in said:
+        return "it is too large once its repetitions are written out. Write smaller ones."
+    return f"{said[:200]}. It is RE2's syntax: no look-around and no back-references."
+
+
+def joined(
+    text: UInt8[np.ndarray, " bytes"], starts: Int64[np.ndarray, " windows_and_one"]
+) -> "pa.LargeStringArray":
+    """Windows as an Arrow array on the same memory."""
+    import pyarrow as pa
+
+    buffers = [None, pa.py_buffer(starts), pa.py_buffer(text)]
+    return pa.LargeStringArray.from_buffers(len(starts) - 1, *buffers[1:])
+
+
+def find(pattern: str, windows: "pa.LargeStringArray", *, is_cover: bool = False) -> Spans:
+    """All matches, at offsets of the windows' joined text.
+
+    is_cover: only which bytes are matched is asked for, so that runs of matches may come as one.
+    Raises InvalidInput where the time is up.
+    """
+    if is_cover and _ONE_CHARACTER.fullmatch(pattern):
+        pattern = f"(?:{pattern})+"
+    return marked(pattern, b"\xff\\0\xfe", windows)
+
+
+def marked(pattern: str, rewrite: bytes, windows: "pa.LargeStringArray") -> Spans:
+    """What `rewrite` puts between its marks FF and FE, one pair of them a match.
+
+    Without its marks, the rewritten text must be the text.
+    """
+    lows, highs, at = [], [], 0
+    for out in _rewritten(pattern, rewrite, windows):
+        opens, closes = np.flatnonzero(out == OPEN), np.flatnonzero(out == CLOSE)
+        n_before = 2 * np.arange(len(opens))
+        lows.append(opens - n_before + at)
+        highs.append(closes - n_before - 1 + at)
+        at += len(out) - 2 * len(opens)
+    none = [np.zeros(0, np.int64)]
+    return Spans(np.concatenate(lows or none), np.concatenate(highs or none))
+
+
+def _rewritten(
+    pattern: str, rewrite: bytes, windows: "pa.LargeStringArray"
+) -> Iterator[UInt8[np.ndarray, " bytes"]]:
+    """The windows' rewritten text in pieces that grow as long as there is time."""
+    begun, at, n = thread_time(), 0, FIRST_WINDOWS
+    while at < len(windows):
+        yield _bytes(_replaced(pattern, rewrite, windows.slice(at, n)))
+        at += n
+        spent = thread_time() - begun
+        if spent > MAX_SECONDS and at < len(windows):
+            raise InvalidInput(
+                f"The regex {pattern[:80]!r} takes too long: {spent:.1f} s for {at:,} of "
+                f"{len(windows):,} windows. Write smaller repetitions, or fewer of them."
+            )
+        in_time = int(at * MAX_SECONDS / 4 / max(spent, 1e-3))
+        n = max(FIRST_WINDOWS, min(4 * n, in_time))
+
+
+def _replaced(pattern: str, rewrite: bytes, windows: "pa.LargeStringArray") -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        return pc.replace_substring_regex(windows, pattern=pattern, replacement=rewrite)
+    except pa.ArrowInvalid as error:
+        raise InvalidInput(f"The regex {pattern[:80]!r} cannot be used: {error}.") from error
+
+
+def _bytes(array: Any) -> UInt8[np.ndarray, " bytes"]:
+    _, offsets, data = array.buffers()
+    if data is None:
+        return np.zeros(0, np.uint8)
+    n_bytes = int(np.frombuffer(offsets, np.int64)[len(array)])
+    return np.frombuffer(data, np.uint8, n_bytes)
