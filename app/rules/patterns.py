@@ -1,7 +1,7 @@
 """Regular expressions over many windows: checked by RE2, then run over all of them at once.
 
 Patterns are in RE2's syntax: no look-around, no back-references. A window's text is UTF-8, so `.`
-and classes mean characters; `\\b`, `\\w` and `\\d` know ASCII only (`\\pL`, `\\p{Nd}` know all). Each
+and classes mean characters; `\\b`, `\\w`, `\\d` know ASCII only (`\\pL`, `\\p{Nd}` know all). Each
 window is a text of its own: `^` and `$` are its edges (under `(?m)` those of lines), `\\b` holds at
 an edge next to a word character, and nothing matches across. Matches are the leftmost ones, found
 one after another without overlap.
@@ -94,23 +94,25 @@ def find(pattern: str, windows: "pa.LargeStringArray", *, is_cover: bool = False
 def marked(pattern: str, rewrite: bytes, windows: "pa.LargeStringArray") -> Spans:
     """What `rewrite` puts between its marks FF and FE, one pair of them a match.
 
-    Without its marks, the rewritten text must be the text.
+    Without its marks, the rewritten text must be the text. Empty spans at a window's end are left
+    out: nothing of the window is there or follows.
     """
-    lows, highs, at = [], [], 0
-    for out in _rewritten(pattern, rewrite, windows):
+    lows, highs, at = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
+    for out, stops in _rewritten(pattern, rewrite, windows):
         opens, closes = np.flatnonzero(out == OPEN), np.flatnonzero(out == CLOSE)
         n_before = 2 * np.arange(len(opens))
-        lows.append(opens - n_before + at)
-        highs.append(closes - n_before - 1 + at)
+        is_kept = (closes > opens + 1) | ~np.isin(closes + 1, stops)
+        lows.append((opens - n_before + at)[is_kept])
+        highs.append((closes - n_before - 1 + at)[is_kept])
         at += len(out) - 2 * len(opens)
-    none = [np.zeros(0, np.int64)]
-    return Spans(np.concatenate(lows or none), np.concatenate(highs or none))
+    return Spans(np.concatenate(lows), np.concatenate(highs))
 
 
 def _rewritten(
     pattern: str, rewrite: bytes, windows: "pa.LargeStringArray"
-) -> Iterator[UInt8[np.ndarray, " bytes"]]:
-    """The windows' rewritten text in pieces that grow as long as there is time."""
+) -> Iterator[tuple[UInt8[np.ndarray, " bytes"], Int64[np.ndarray, " windows"]]]:
+    """The windows' rewritten text and their ends in it, in pieces that grow as long as there is
+    time."""
     begun, at, n = thread_time(), 0, FIRST_WINDOWS
     while at < len(windows):
         yield _bytes(_replaced(pattern, rewrite, windows.slice(at, n)))
@@ -135,9 +137,9 @@ def _replaced(pattern: str, rewrite: bytes, windows: "pa.LargeStringArray") -> A
         raise InvalidInput(f"The regex {pattern[:80]!r} cannot be used: {error}.") from error
 
 
-def _bytes(array: Any) -> UInt8[np.ndarray, " bytes"]:
+def _bytes(array: Any) -> tuple[UInt8[np.ndarray, " bytes"], Int64[np.ndarray, " windows"]]:
     _, offsets, data = array.buffers()
+    stops = np.frombuffer(offsets, np.int64)[1 : len(array) + 1]
     if data is None:
-        return np.zeros(0, np.uint8)
-    n_bytes = int(np.frombuffer(offsets, np.int64)[len(array)])
-    return np.frombuffer(data, np.uint8, n_bytes)
+        return np.zeros(0, np.uint8), stops
+    return np.frombuffer(data, np.uint8, int(stops[-1])), stops
