@@ -175,12 +175,14 @@ def _spans(
 
 
 def _reaching(vocabulary: Vocabulary, greatest: int) -> Vocabulary:
-    """The vocabulary, filled up with nameless tokens where ids of the corpus are beyond it."""
-    n_more = greatest + 1 - len(vocabulary.texts)
+    """The vocabulary, filled up with tokens of no text where ids of the corpus are beyond it."""
+    n_known = len(vocabulary.texts)
+    n_more = greatest + 1 - n_known
     if n_more <= 0:
         return vocabulary
+    more = [f"<{token_id}>" for token_id in range(n_known, greatest + 1)]
     is_special = np.append(vocabulary.is_special, np.ones(n_more, dtype=bool))
-    return Vocabulary([*vocabulary.texts, *[""] * n_more], is_special)
+    return Vocabulary([*vocabulary.texts, *more], is_special)
 
 
 def _cumulated(lengths: Sequence[int]) -> Int64[np.ndarray, " lengths_and_one"]:
