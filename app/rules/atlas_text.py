@@ -85,6 +85,12 @@ class AtlasText:
         return flags[:-1]
 
     @cached_property
+    def firsts(self) -> Int32[np.ndarray, " tokens"]:
+        """The first token of each token's window."""
+        firsts = self.window_starts[:-1].astype(np.int32)
+        return np.repeat(firsts, np.diff(self.window_starts))
+
+    @cached_property
     def counts(self) -> Int64[np.ndarray, " vocab"]:
         """How often each token of the vocabulary is at a position."""
         return np.bincount(self.token_ids[self.counted], minlength=len(self.vocabulary.texts))

@@ -54,10 +54,11 @@ def evaluate(rule: AnyRule, text: AtlasText) -> Int64[np.ndarray, " matched"]:
 
 
 class Evaluation:
-    """Evaluates rules over one text; what several have in common is computed once."""
+    """Evaluates rules over one text, for one question, in one thread; what several have in common
+    is computed once. All regexes together have the time that patterns.MAX_SECONDS says."""
 
     def __init__(self, text: AtlasText) -> None:
-        self.text = text
+        self.text, self.until = text, patterns.time_limit()
         self._known: dict[AnyRule, Flags] = {}
 
     def matched(self, rule: AnyRule) -> Int64[np.ndarray, " matched"]:
@@ -86,7 +87,7 @@ class Evaluation:
             case Within():
                 flags = within(self.flags(rule.within.after), rule.within.n, self.text)
             case Regex():
-                flags = _matching(rule, self.text)
+                flags = _matching(rule, self.text, self.until)
             case Line():
                 places = self.text.places
                 is_there = (places >= rule.line.first) & (places <= rule.line.last)
@@ -140,13 +141,12 @@ def within(flags: Flags, n: int, text: AtlasText) -> Flags:
     far = np.int32(-n - 1)
     latest = np.maximum.accumulate(np.where(flags, index, far))
     latest = np.concatenate([[far], latest])[:-1].astype(np.int32)
-    first = np.maximum.accumulate(np.where(text.is_first, index, np.int32(0)))
-    near: Flags = (index - latest <= n) & (latest >= first)
+    near: Flags = (index - latest <= n) & (latest >= text.firsts)
     return near
 
 
-def _matching(rule: Regex, text: AtlasText) -> Flags:
-    spans = patterns.find(rule.regex, text.windows, is_cover=rule.at == "match")
+def _matching(rule: Regex, text: AtlasText, until: float) -> Flags:
+    spans = patterns.find(rule.regex, text.windows, until, is_cover=rule.at == "match")
     if rule.at == "after":
         return text.of_positions(_after(spans, text))
     is_some = spans.highs > spans.lows

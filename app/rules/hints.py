@@ -52,13 +52,13 @@ def _hints(rule: AnyRule, evaluation: Evaluation) -> Iterator[str]:
     for part, n in zip(parts_of(rule), n_parts, strict=True):
         if n == 0:
             yield from _hints(part, evaluation)
-    text = evaluation.text
+    text, until = evaluation.text, evaluation.until
     match rule:
         case Tokens():
             for token in rule.tokens:
-                yield _about_token(token, text)
+                yield _about_token(token, text, until)
         case Regex():
-            yield _about_regex(rule, text)
+            yield _about_regex(rule, text, until)
         case Prefix() | Suffix():
             yield _about_affix(rule, text)
         case AllOf() if all(n_parts):
@@ -69,7 +69,7 @@ def _hints(rule: AnyRule, evaluation: Evaluation) -> Iterator[str]:
             yield f"Each part holds somewhere, but never at one token: {found}."
 
 
-def _about_token(token: str, text: AtlasText) -> str:
+def _about_token(token: str, text: AtlasText, until: float) -> str:
     vocabulary, quoted = text.vocabulary, json.dumps(token, ensure_ascii=False)
     ids = vocabulary.ids_by_text.get(token, [])
     if ids:
@@ -83,7 +83,7 @@ def _about_token(token: str, text: AtlasText) -> str:
         shown = ", ".join(_with_count(i, text) for i in near[:N_NEAR])
         return f"No token is {quoted}. Near it: {shown}."
     pattern = _SPECIAL.sub(r"\\\g<0>", token)
-    n_found = len(patterns.find(pattern, text.windows).lows)
+    n_found = _n_matches(pattern, text, until)
     if n_found:
         regex = to_text(Regex(regex=pattern))
         return f"No token is {quoted}; as text it is there {n_found:,} times: try {regex}."
@@ -95,16 +95,22 @@ def _with_count(token_id: int, text: AtlasText) -> str:
     return f"{shown} ({int(text.counts[token_id]):,} times)"
 
 
-def _about_regex(rule: Regex, text: AtlasText) -> str:
-    shown = to_text(rule)
-    try:
-        other = Regex(regex=f"(?i){rule.regex}", at=rule.at)
-        n_found = len(patterns.find(other.regex, text.windows).lows)
-    except (InvalidInput, ValueError):  # its time is up, or it is too long by these four signs
-        n_found = 0
+def _about_regex(rule: Regex, text: AtlasText, until: float) -> str:
+    shown, pattern = to_text(rule), f"(?i){rule.regex}"
+    n_found = _n_matches(pattern, text, until) if len(pattern) <= patterns.MAX_PATTERN else 0
     if n_found:
-        return f"{shown} matches nothing; in any case of letters, {to_text(other)}: {n_found:,}."
+        other = to_text(Regex(regex=pattern, at=rule.at))
+        return f"{shown} matches nothing; in any case of letters, {other}: {n_found:,}."
     return f"{shown} matches no token in this atlas, in any case of letters."
+
+
+def _n_matches(pattern: str, text: AtlasText, until: float) -> int:
+    """Matches that are not empty; 0 where the time is up: a hint is not worth an error."""
+    try:
+        spans = patterns.find(pattern, text.windows, until)
+    except InvalidInput:
+        return 0
+    return int(np.count_nonzero(spans.highs > spans.lows))
 
 
 def _about_affix(rule: Prefix | Suffix, text: AtlasText) -> str:

@@ -15,6 +15,7 @@ around each match, and their places in the result are the matches' offsets. Meas
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from math import inf
 from time import thread_time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -80,25 +81,34 @@ def joined(
     return pa.LargeStringArray.from_buffers(len(starts) - 1, *buffers[1:])
 
 
-def find(pattern: str, windows: "pa.LargeStringArray", *, is_cover: bool = False) -> Spans:
+def time_limit() -> float:
+    """When the time is up for what begins now, by this thread's clock."""
+    return thread_time() + MAX_SECONDS
+
+
+def find(
+    pattern: str, windows: "pa.LargeStringArray", until: float, *, is_cover: bool = False
+) -> Spans:
     """All matches, at offsets of the windows' joined text.
 
-    is_cover: only which bytes are matched is asked for, so that runs of matches may come as one.
-    Raises InvalidInput where the time is up.
+    until     a `time_limit` of this thread; raises InvalidInput where it is over
+    is_cover  only which bytes are matched is asked for, so that runs of matches may come as one
     """
     if is_cover and _ONE_CHARACTER.fullmatch(pattern):
         pattern = f"(?:{pattern})+"
-    return marked(pattern, b"\xff\\0\xfe", windows)
+    return marked(pattern, b"\xff\\0\xfe", windows, until)
 
 
-def marked(pattern: str, rewrite: bytes, windows: "pa.LargeStringArray") -> Spans:
+def marked(
+    pattern: str, rewrite: bytes, windows: "pa.LargeStringArray", until: float = inf
+) -> Spans:
     """What `rewrite` puts between its marks FF and FE, one pair of them a match.
 
     Without its marks, the rewritten text must be the text. Empty spans at a window's end are left
     out: nothing of the window is there or follows.
     """
     lows, highs, at = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
-    for out, stops in _rewritten(pattern, rewrite, windows):
+    for out, stops in _rewritten(pattern, rewrite, windows, until):
         opens, closes = np.flatnonzero(out == OPEN), np.flatnonzero(out == CLOSE)
         n_before = 2 * np.arange(len(opens))
         is_kept = (closes > opens + 1) | ~np.isin(closes + 1, stops)
@@ -109,7 +119,7 @@ def marked(pattern: str, rewrite: bytes, windows: "pa.LargeStringArray") -> Span
 
 
 def _rewritten(
-    pattern: str, rewrite: bytes, windows: "pa.LargeStringArray"
+    pattern: str, rewrite: bytes, windows: "pa.LargeStringArray", until: float
 ) -> Iterator[tuple[UInt8[np.ndarray, " bytes"], Int64[np.ndarray, " windows"]]]:
     """The windows' rewritten text and their ends in it, in pieces that grow as long as there is
     time."""
@@ -118,10 +128,11 @@ def _rewritten(
         yield _bytes(_replaced(pattern, rewrite, windows.slice(at, n)))
         at += n
         spent = thread_time() - begun
-        if spent > MAX_SECONDS and at < len(windows):
+        if thread_time() > until and at < len(windows):
             raise InvalidInput(
-                f"The regex {pattern[:80]!r} takes too long: {spent:.1f} s for {at:,} of "
-                f"{len(windows):,} windows. Write smaller repetitions, or fewer of them."
+                f"The regex /{pattern[:80]}/ takes too long: a rule has {MAX_SECONDS:g} s, and "
+                f"they were over after {at:,} of {len(windows):,} windows. Write smaller "
+                "repetitions, or fewer of them."
             )
         in_time = int(at * MAX_SECONDS / 4 / max(spent, 1e-3))
         n = max(FIRST_WINDOWS, min(4 * n, in_time))
@@ -134,7 +145,7 @@ def _replaced(pattern: str, rewrite: bytes, windows: "pa.LargeStringArray") -> A
     try:
         return pc.replace_substring_regex(windows, pattern=pattern, replacement=rewrite)
     except pa.ArrowInvalid as error:
-        raise InvalidInput(f"The regex {pattern[:80]!r} cannot be used: {error}.") from error
+        raise InvalidInput(f"The regex /{pattern[:80]}/ cannot be used: {error}.") from error
 
 
 def _bytes(array: Any) -> tuple[UInt8[np.ndarray, " bytes"], Int64[np.ndarray, " windows"]]:
