@@ -31,7 +31,7 @@ MAX_PATTERN = 1000  # characters
 MAX_PROGRAM = 4000  # RE2's instructions
 MAX_MEMORY = 1 << 21  # bytes; a pattern that RE2 needs more for is refused
 MAX_SECONDS = 2.0  # of this thread's processor time
-FIRST_WINDOWS = 16
+FIRST_WINDOWS = 4
 OPEN, CLOSE = 0xFF, 0xFE
 
 _ONE_CHARACTER = re.compile(r"\\[dwsDWS]|\\[pP][A-Z]|\\[pP]\{\^?\w+\}|\.|\[[^\[\]\\]+\]|[\w ]")

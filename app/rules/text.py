@@ -62,7 +62,9 @@ def parse(text: str) -> AnyRule:
     parser = _Parser(text)
     rule = parser.any_of(1)
     if not parser.is_at_end():
-        raise parser.error("& or | or the end")
+        is_regex = text.lstrip().startswith("/")
+        slash = r" (a slash within /.../ is written \/)" if is_regex else ""
+        raise parser.error(f"& or | or the end{slash}")
     check_size(rule)
     return rule
 
