@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy.orm import Session
 
-from app.atlas.errors import AtlasUnusable, CacheUnavailable, Damaged
+from app.atlas.errors import AtlasUnusable, CacheUnavailable, Damaged, Underived
 from app.atlas.recent import Recent
 from app.atlas.stored import Stored
 from app.config import get_settings
@@ -113,13 +113,16 @@ class Cache:
             raise AtlasUnusable(refused[1])
 
     def _from_disk(self, stored: Stored[T]) -> _Open | None:
-        """The local copy, checked; None where there is none, or none any more."""
+        """The local copy, checked; None where there is none, or none any more, or no whole one."""
         folder = self.folder / stored.key
         if not folder.is_dir():
             return None
         try:
             marks = _marks(folder)
             return _Open(stored.read(folder), marks)
+        except Underived as damage:
+            log.warning("In the copy in %s, %s. Making it again.", folder, damage)
+            return None
         except (Damaged, FileNotFoundError) as damage:
             if folder.is_dir():
                 log.warning("The copy in %s is thrown away: %s. Fetching again.", folder, damage)
@@ -128,17 +131,29 @@ class Cache:
 
     def _fetched(self, session: Session, stored: Stored[T]) -> _Open:
         with self._alone(stored.key):
-            if (found := self._from_disk(stored)) is not None:
-                return found  # another process was first
+            if (found := self._from_disk(stored) or self._derived(stored)) is not None:
+                return found  # another process was first, or only what is derived was missing
             self._make_room(stored)
             part = Path(tempfile.mkdtemp(".part", f"{stored.key}-", self.folder))
             try:
                 stored.write(session, part)
-                found = _Open(stored.read(part), _marks(part))
+                found = _Open(stored.read(part, is_derived=False), _marks(part))
                 self._put_in_place(part, self.folder / stored.key)
                 return found
             finally:
                 shutil.rmtree(part, ignore_errors=True)
+
+    def _derived(self, stored: Stored[T]) -> _Open | None:
+        """The local copy with what is derived made again; None where there is no sound copy.
+
+        Checked once more afterwards, as it may have been changed meanwhile.
+        """
+        folder = self.folder / stored.key
+        if not folder.is_dir():
+            return None
+        with suppress(Damaged, FileNotFoundError):
+            stored.read(folder, is_derived=False)
+        return self._from_disk(stored)
 
     def _put_in_place(self, part: Path, folder: Path) -> None:
         try:

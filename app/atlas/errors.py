@@ -13,6 +13,10 @@ class Damaged(Exception):
     """
 
 
+class Underived(Damaged):
+    """What is derived from a sound copy is not there or not whole; it can be made from the copy."""
+
+
 class AtlasMissing(Conflict):
     """A source was scanned before atlases or directions were kept."""
 

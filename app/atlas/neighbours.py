@@ -2,9 +2,9 @@
 
 By activation: Pearson's correlation over all positions of two atlases of the same windows, exact
 for what is stored (quantised; below a unit's floor 0). Σ xy is gathered from the rows where the
-unit is active, since elsewhere x = 0; means and variances come from `OpenAtlas.moments`. Cost:
-about 3 ns for each entry of those rows, and a binary search in each row. A unit of zero variance
-has no correlation.
+unit is active (`OpenAtlas.of_unit`), since elsewhere x = 0; means and variances come from
+`OpenAtlas.moments`. Cost: about 3 ns for each entry of those rows. A unit of zero variance has no
+correlation.
 
 By direction: cosine of the stored directions. A unit of no direction (length 0) has no cosine. The
 products are einsum's and not BLAS's, whose threads wait for each other: six times as long on a
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32
+from jaxtyping import Float64, Int32, Int64
 
 from app.atlas.opened import BLOCK, OpenAtlas, OpenDirections
 from app.atlas.recent import Recent
@@ -72,14 +72,10 @@ def correlations(
     own: OpenAtlas, unit: int, others: Sequence[OpenAtlas]
 ) -> list[Float64[np.ndarray, " units"]]:
     """Pearson's correlation of `unit` with every unit of each atlas; NaN where there is none."""
-    from app.atlas import kernels
-
     if not own.moments.varies[unit]:
         return [np.full(other.n_units, np.nan) for other in others]
-    rows, entries = np.empty(own.n_positions, np.int64), np.empty(own.n_positions, np.int64)
-    n_rows = kernels.find_rows(own.starts, own.units, unit, rows, entries)
-    rows = rows[:n_rows]
-    weights = _decoded(own, unit)[own.levels[entries[:n_rows]]]
+    positions, values = own.of_unit(unit)
+    rows, weights = positions.astype(np.int64), values.astype(np.float64)
     return [_correlation(own, unit, rows, weights, other) for other in others]
 
 
@@ -121,7 +117,7 @@ def nearest(
 def _correlation(
     own: OpenAtlas,
     unit: int,
-    rows: np.ndarray,
+    rows: Int64[np.ndarray, " rows"],
     weights: Float64[np.ndarray, " rows"],
     other: OpenAtlas,
 ) -> Float64[np.ndarray, " units"]:
@@ -137,12 +133,3 @@ def _correlation(
     np.divide(covariances, mine.stds[unit] * theirs.stds, out=values, where=theirs.varies)
     clipped: np.ndarray = np.clip(values, -1, 1)
     return clipped
-
-
-def _decoded(own: OpenAtlas, unit: int) -> Float64[np.ndarray, " 256"]:
-    from app.codec import Scale, level_values
-
-    values: Float32[np.ndarray, " 256"] = level_values(
-        Scale(float(own.lows[unit]), float(own.highs[unit]))
-    )
-    return values.astype(np.float64)

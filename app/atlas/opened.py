@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float16, Float32, Float64, Int64, UInt8, UInt16, UInt32
 
 from app.atlas.scales import Scales, scales
+from app.atlas.unit_major import UnitMajor, in_memory
+from app.codec import Scale, level_values
 
 BLOCK = 1024  # directions turned to float32 at a time
 
@@ -27,9 +29,28 @@ class Moments(NamedTuple):
     varies: Bool[np.ndarray, " units"]
 
 
+class Totals(NamedTuple):
+    """Every unit's entries, those above and below 0, and sums over them, in float64.
+
+    mass     sum of what is above 0
+    sums     sum of all
+    squares  sum of squares
+    """
+
+    n_entries: Int64[np.ndarray, " units"]
+    n_positive: Int64[np.ndarray, " units"]
+    n_negative: Int64[np.ndarray, " units"]
+    mass: Float64[np.ndarray, " units"]
+    sums: Float64[np.ndarray, " units"]
+    squares: Float64[np.ndarray, " units"]
+
+
 @dataclass(frozen=True, eq=False)
 class OpenAtlas:
-    """One source's atlas: row i holds the entries [starts[i], starts[i + 1])."""
+    """One source's atlas: row i holds the entries [starts[i], starts[i + 1]).
+
+    kept  the same by units, mapped from its files; None where it is only in memory
+    """
 
     key: str
     starts: Int64[np.ndarray, " positions_and_one"]
@@ -38,6 +59,7 @@ class OpenAtlas:
     lows: Float32[np.ndarray, " units"]
     highs: Float32[np.ndarray, " units"]
     floors: Float32[np.ndarray, " units"]
+    kept: UnitMajor | None = None
 
     @property
     def n_units(self) -> int:
@@ -53,25 +75,47 @@ class OpenAtlas:
         return scales(self.lows, self.highs)
 
     @cached_property
-    def moments(self) -> Moments:
-        """One pass over all entries, about 3 ns each, at the first question.
+    def by_unit(self) -> UnitMajor:
+        """The entries by units; made in memory where there are no files of it."""
+        return self.kept or in_memory(self.starts, self.units, self.levels, self.n_units)
 
-        Whether a unit varies is told from its levels, since rounding hides a zero variance.
+    def of_unit(
+        self, unit: int
+    ) -> tuple[UInt32[np.ndarray, " some"], Float32[np.ndarray, " some"]]:
+        """The positions that are stored of a unit, ascending, and its activations there.
+
+        Elsewhere it is 0, or nearer to 0 than its floor.
         """
+        some = slice(*self.by_unit.starts[unit : unit + 2])
+        return self.by_unit.positions[some], self.values_of(unit)[self.by_unit.levels[some]]
+
+    def values_of(self, unit: int) -> Float32[np.ndarray, " 256"]:
+        """The activation that each level of a unit stands for."""
+        return level_values(Scale(float(self.lows[unit]), float(self.highs[unit])))
+
+    @cached_property
+    def totals(self) -> Totals:
+        """One pass over each unit's different levels, some nanoseconds each."""
         from app.atlas.kernels import add_moments
 
-        n, n_units = self.n_positions, self.n_units
-        counts = np.zeros(n_units, np.int64)
-        least, greatest = np.full(n_units, 255, np.uint8), np.zeros(n_units, np.uint8)
-        sums, squares = np.zeros(n_units), np.zeros(n_units)
+        kept, n_units = self.by_unit, self.n_units
+        n_positive, n_negative = np.zeros(n_units, np.int64), np.zeros(n_units, np.int64)
+        mass, sums, squares = np.zeros(n_units), np.zeros(n_units), np.zeros(n_units)
         add_moments(
-            self.units, self.levels, *self.scales, counts, least, greatest, sums, squares
+            kept.kind_starts, kept.kinds, kept.kind_counts, *self.scales,
+            n_positive, n_negative, mass, sums, squares,
         )  # fmt: skip
-        zeros = self.scales.zeros
-        is_zero = (counts == 0) | ((least == zeros) & (greatest == zeros))
-        varies = ~is_zero & ~((counts == n) & (least == greatest))
-        means = sums / max(n, 1)
-        variances = np.maximum(squares / max(n, 1) - means**2, 0)
+        return Totals(np.diff(kept.starts), n_positive, n_negative, mass, sums, squares)
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Whether a unit varies is told from its levels, since rounding hides a zero variance."""
+        n, totals = self.n_positions, self.totals
+        is_zero = totals.n_positive + totals.n_negative == 0
+        is_one_level = np.diff(self.by_unit.kind_starts) == 1
+        varies = ~is_zero & ~((totals.n_entries == n) & is_one_level)
+        means = totals.sums / max(n, 1)
+        variances = np.maximum(totals.squares / max(n, 1) - means**2, 0)
         stds = np.sqrt(variances)
         return Moments(means, stds, varies & (stds > 0))
 

@@ -3,29 +3,30 @@
 `write` copies piece by piece, so that memory holds one piece. `read` maps the files and checks
 them from end to end: sizes, order, every unit's number, the hash of each piece and of the whole,
 which is the copy's name. So a copy that was cut, altered or half written is told apart from a good
-one, and so is a database whose pieces contradict each other. Cost: reading takes about 1 s a
+one, and so is a database whose pieces contradict each other. Beside an atlas lies the same by units
+(app.atlas.unit_major), made from the rows once they are checked. Cost: reading takes about 1 s a
 gigabyte, writing 5.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Int64
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
+from app.atlas import unit_major
 from app.atlas.errors import Damaged
+from app.atlas.files import digest, mapped
 from app.atlas.opened import BLOCK, OpenAtlas, OpenDirections
 from app.models import Atlas, AtlasPiece, Directions
 
 Opened = TypeVar("Opened")
-HASH_BYTES = 16
 
 
 class Stored(ABC, Generic[Opened]):
@@ -47,8 +48,12 @@ class Stored(ABC, Generic[Opened]):
         """Copies it to files in `folder`. Raises Damaged, and OSError as files do."""
 
     @abstractmethod
-    def read(self, folder: Path) -> Opened:
-        """Maps the files and checks them. Raises Damaged, and OSError where one is not there."""
+    def read(self, folder: Path, is_derived: bool = True) -> Opened:
+        """Maps the files and checks them. Raises Damaged, and OSError where one is not there.
+
+        is_derived  whether what is made from them is to be there: Underived where it is not sound.
+                    If not, it is made now.
+        """
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class StoredAtlas(Stored[OpenAtlas]):
 
     @property
     def n_bytes(self) -> int:
-        return self.n_entries * (1 + self.unit_bytes) + self.n_positions * 8 + self.n_units * 12
+        rows = self.n_entries * (1 + self.unit_bytes) + self.n_positions * 8 + self.n_units * 12
+        return rows + unit_major.n_bytes(self.n_units, self.n_entries)
 
     def write(self, session: Session, folder: Path) -> None:
         self._check_row()
@@ -125,7 +131,7 @@ class StoredAtlas(Stored[OpenAtlas]):
                 raise Damaged(f"piece {piece} of {self.n_pieces} is not what its hash says")
             yield row
 
-    def read(self, folder: Path) -> OpenAtlas:
+    def read(self, folder: Path, is_derived: bool = True) -> OpenAtlas:
         opened = OpenAtlas(
             self.key,
             mapped(folder / "starts", "<i8", self.n_positions + 1),
@@ -140,7 +146,12 @@ class StoredAtlas(Stored[OpenAtlas]):
         hashes = "".join(_piece_hash(opened, *bounds) for bounds in pairwise(firsts.tolist()))
         if digest(opened.lows, opened.highs, opened.floors, hashes.encode()) != self.key:
             raise Damaged("it is not what its hash says")
-        return opened
+        if not is_derived:
+            unit_major.write(
+                folder, self.key, opened.starts, opened.units, opened.levels, self.n_units
+            )
+        kept = unit_major.read(folder, self.key, self.n_units, self.n_entries)
+        return replace(opened, kept=kept)
 
 
 @dataclass(frozen=True)
@@ -183,7 +194,7 @@ class StoredDirections(Stored[OpenDirections]):
             raise Damaged(f"those of units {low} to {high - 1} are not what their hash says")
         return bytes(row.vectors)
 
-    def read(self, folder: Path) -> OpenDirections:
+    def read(self, folder: Path, is_derived: bool = True) -> OpenDirections:
         flat = mapped(folder / "vectors", "<f2", self.n_units * self.d_model)
         vectors = flat.reshape(self.n_units, self.d_model)
         firsts = np.array(mapped(folder / "firsts", "<i8", len(self.runs) + 1))
@@ -196,24 +207,6 @@ class StoredDirections(Stored[OpenDirections]):
             if not np.isfinite(vectors[at : at + BLOCK]).all():
                 raise Damaged(f"one from unit {at} on is not finite")
         return OpenDirections(self.key, vectors)
-
-
-def digest(*parts: Any) -> str:
-    """BLAKE2b of contiguous arrays or bytes one after another, 16 bytes in hexadecimal."""
-    hashed = blake2b(digest_size=HASH_BYTES)
-    for part in parts:
-        hashed.update(part)
-    return hashed.hexdigest()
-
-
-def mapped(path: Path, dtype: str, n: int) -> Any:
-    """The file's `n` numbers, mapped for reading. Raises Damaged where its size is another."""
-    wanted, found = n * np.dtype(dtype).itemsize, path.stat().st_size
-    if found != wanted:
-        raise Damaged(f"{path.name} has {found:,} bytes, not {wanted:,}")
-    if n == 0:
-        return np.zeros(0, dtype)  # nothing to map
-    return np.asarray(np.memmap(path, dtype, "r", shape=(n,)))
 
 
 def _key_of_runs(n_units: int, d_model: int, runs: tuple[tuple[int, str], ...]) -> str:

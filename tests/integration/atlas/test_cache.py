@@ -24,6 +24,8 @@ from tests.integration.atlas.conftest import find_atlas, find_directions
 from tests.integration.seed import Seeded
 
 FILES = ["starts", "units", "levels", "lows", "highs", "floors", "firsts"]
+DERIVED = ["unit_starts", "unit_positions", "unit_levels", "kind_starts", "kinds", "kind_counts"]
+DERIVED.append("unit_major")
 
 
 def dense(atlas: OpenAtlas) -> np.ndarray:
@@ -71,7 +73,9 @@ def test_a_copy_is_fetched_once_and_then_read_from_disk(session: Session, cache:
     again = Cache(cache.folder, cache.limit).open(session, stored)
     assert fetched[0] == 5
     assert again is not opened and (dense(again) == dense(opened)).all()
-    assert sorted(path.name for path in (cache.folder / stored.key).iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in (cache.folder / stored.key).iterdir()) == sorted(
+        FILES + DERIVED
+    )
 
 
 def cut(path: Path) -> None:
@@ -115,6 +119,53 @@ def test_a_damaged_copy_is_thrown_away_and_fetched_again(
     if damage is not remove:  # that alone leaves an open map whole
         assert (dense(cache.open(session, stored)) == whole).all()
     assert not list(cache.folder.glob("*.part"))
+
+
+@pytest.mark.parametrize("damage", [cut, empty, lengthen, flip, remove])
+@pytest.mark.parametrize("name", DERIVED)
+def test_what_is_derived_is_made_again_without_the_database(
+    session: Session, cache: Cache, name: str, damage: Callable[[Path], None]
+) -> None:
+    stored = find_atlas(session, "sae-1")
+    kept = cache.open(session, stored).kept
+    assert kept is not None
+    whole = [np.array(each) for each in kept]
+    fetched = n_fetches(session)
+    damage(cache.folder / stored.key / name)
+    again = Cache(cache.folder, cache.limit)
+    opened = again.open(session, stored)
+    assert fetched[0] == 0
+    assert opened.kept is not None
+    for found, wanted in zip(opened.kept, whole, strict=True):
+        assert (found == wanted).all()
+    assert again.open(session, stored) is opened
+    assert not list(cache.folder.glob("*.part"))
+
+
+def test_a_copy_of_before_units_were_in_order_is_completed(session: Session, cache: Cache) -> None:
+    stored = find_atlas(session, "mlp-0")
+    whole = dense(cache.open(session, stored))
+    for name in DERIVED:
+        (cache.folder / stored.key / name).unlink()
+    fetched = n_fetches(session)
+    opened = Cache(cache.folder, cache.limit).open(session, stored)
+    assert fetched[0] == 0
+    for unit in range(opened.n_units):
+        positions, values = opened.of_unit(unit)
+        assert (positions == np.flatnonzero(whole[:, unit])).all()
+        assert (values == whole[positions, unit]).all()
+
+
+def test_rows_and_what_is_derived_damaged_at_once_are_fetched_again(
+    session: Session, cache: Cache
+) -> None:
+    stored = find_atlas(session, "mlp-0")
+    whole = dense(cache.open(session, stored))
+    for name in ("levels", "kinds"):
+        flip(cache.folder / stored.key / name)
+    fetched = n_fetches(session)
+    assert (dense(Cache(cache.folder, cache.limit).open(session, stored)) == whole).all()
+    assert fetched[0] == 5
 
 
 @pytest.mark.parametrize("damage", [cut, flip, remove])
@@ -215,9 +266,10 @@ def test_what_was_used_least_recently_makes_room(
     session: Session, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     atlases = [find_atlas(session, source) for source in ("mlp-0", "mlp-1", "sae-1")]
-    cache = Cache(tmp_path, sum(each.n_bytes for each in atlases[:2]) * 21 // 20)
     for stored in atlases[:2]:
-        cache.open(session, stored)
+        Cache(tmp_path, 10**9).open(session, stored)
+    taken = sum(path.stat().st_size for path in tmp_path.glob("*/*"))
+    cache = Cache(tmp_path, taken * 21 // 20)
     for age, stored in ((100, atlases[0]), (200, atlases[1])):
         os.utime(tmp_path / stored.key, (time.time() - age,) * 2)
     cache.open(session, atlases[2])
