@@ -39,8 +39,8 @@ from app.rules.language import (
     Tokens,
     Within,
     check_size,
-    read,
 )
+from app.rules.reading import read
 
 MAX_TEXT = 32_768
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)

@@ -5,7 +5,8 @@ import json
 from hypothesis import example, given, settings
 
 from app.rules.evaluation import evaluate
-from app.rules.language import AnyRule, Class, Not, Regex, read, read_json, to_json, to_value
+from app.rules.language import AnyRule, Class, Not, Regex, to_json, to_value
+from app.rules.reading import read, read_json
 from app.rules.text import parse, to_text
 from tests import naive_rules
 from tests.naive_rules import NaiveWindow, cut

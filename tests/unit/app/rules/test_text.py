@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidInput
-from app.rules.language import read, to_value
+from app.rules.language import to_value
+from app.rules.reading import read
 from app.rules.text import parse, to_text
 
 READ: list[tuple[str, dict[str, Any]]] = [

@@ -6,8 +6,9 @@ import pytest
 from pydantic import BaseModel
 
 from app.errors import InvalidInput
-from app.rules.language import MAX_BYTES, MAX_DEPTH, MAX_RULES, RuleInput, Tokens, read, read_json
+from app.rules.language import MAX_DEPTH, MAX_RULES, Tokens
 from app.rules.language import to_json as canonical
+from app.rules.reading import MAX_BYTES, RuleInput, read, read_json
 
 REFUSED: list[tuple[Any, str]] = [
     (3, "rule: expected a JSON object, got 3"),
