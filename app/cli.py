@@ -143,6 +143,10 @@ def index(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Allow the model's own code to run.")
     ] = False,
+    control: Annotated[
+        str | None,
+        typer.Option(help="random-weights: the same architecture, with weights drawn at random."),
+    ] = None,
     wait: Annotated[
         bool,
         typer.Option("--wait/--detach", help="Run here until done, or leave it to the workers."),

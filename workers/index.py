@@ -33,6 +33,7 @@ from workers.sinks.copying import storing
 from workers.sinks.corpora import StoredCorpus, store_corpus
 from workers.sinks.scans import make_current
 from workers.sinks.tokenizers import store_tokenizer
+from workers.sources.controls import Control
 from workers.sources.documents import read_documents
 from workers.sources.language_models import LoadedModel, load_model
 from workers.sources.stored_windows import read_sizes
@@ -64,6 +65,7 @@ class IndexRequest(BaseModel):
     dtype: str = "auto"
     revision: str | None = None
     trust_remote_code: bool = False
+    control: Control | None = None
     wait: bool = True
     priority: int = Field(0, ge=-100, le=100)
     threads: int | None = Field(None, ge=1)
@@ -134,6 +136,7 @@ class _Job:
             device=request.device,
             dtype=request.dtype,
             trust_remote_code=request.trust_remote_code,
+            control=request.control,
         )
         _check_context(request, model)
         model.has_bos(request.bos)
@@ -260,6 +263,7 @@ class _Job:
             weights_hash=model.weights_hash,
             tokenizer_hash=model.tokenizer_hash,
             context=request.context,
+            control=request.control,
             sources=[
                 PlannedSource(
                     id=models.store_source(session, model_id, source),
@@ -319,6 +323,12 @@ def _check_counts(request: IndexRequest) -> None:
         raise InvalidInput(
             f"--corpus-name {request.corpus_name!r} cannot be part of an address: wanted small "
             f"letters, digits, dots, dashes and underscores, for example {near!r}."
+        )
+    if request.control is not None and request.saes:
+        raise InvalidInput(
+            f"--control {request.control} with --sae {request.saes[0]}: a dictionary reads what "
+            "the trained model writes, and the control writes something else. Index the control's "
+            "neurons alone."
         )
     if request.neurons == "none" and not request.saes:
         raise InvalidInput("--neurons none and no --sae: there is nothing to scan. Name an SAE.")

@@ -30,6 +30,7 @@ def load(
         device=device,
         dtype=settings.dtype,
         trust_remote_code=request.needs_remote_code and trust_remote_code,
+        control=request.control,
     )
     _check(f"The model {request.model}", model.weights_hash, request.weights_hash)
     _check(f"The tokenizer of {request.model}", model.tokenizer_hash, request.tokenizer_hash)

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from workers.sources.controls import Control
+
 FORMAT = 2
 """Goes into the settings; raise it when the same scan would leave other results."""
 
@@ -62,6 +64,7 @@ class ScanRequest(BaseModel):
     tokenizer_hash: str
     context: int
     sources: list[PlannedSource]
+    control: Control | None = None
 
     def stored(self) -> dict[str, Any]:
         """As JSON."""

@@ -7,7 +7,7 @@ last hooked module is computed, the logits never.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from app.errors import InvalidInput
 from workers.kernels.logit_lens import CONVENTION
+from workers.sources.controls import Control, control_hash, redraw_weights
 from workers.sources.hook_points import HookPlace, HookPoint, HookTable, build_hook_table
 from workers.sources.model_files import ModelFiles, find_model, hash_weights
 from workers.sources.quiet import LIBRARY_ERRORS, quiet
@@ -194,12 +195,14 @@ def load_model(
     device: str = "auto",
     dtype: str = "auto",
     trust_remote_code: bool = False,
+    control: Control | None = None,
 ) -> LoadedModel:
     """Loads a hub id or a local directory in Hugging Face format; safetensors only.
 
-    `auto` takes a GPU where there is one, and bfloat16 on it; float32 on the CPU. Raises NotFound
-    for a model that is not there, InvalidInput for one that cannot be used and for a tokenizer
-    that does not fit it; what is wrong with the files is found before anything is loaded.
+    With `control` it is another model, of that one's shape. `auto` takes a GPU where there is one,
+    and bfloat16 on it; float32 on the CPU. Raises NotFound for a model that is not there,
+    InvalidInput for one that cannot be used and for a tokenizer that does not fit it; what is wrong
+    with the files is found before anything is loaded.
     """
     on = _choose_device(device)
     kind = _choose_dtype(dtype, on)
@@ -209,7 +212,18 @@ def load_model(
         tokenizer = load_tokenizer(files, trust_remote_code=trust_remote_code)
         _check_tokenizer(tokenizer, files.name, int(hooks.cfg.d_vocab))
         hf_model = _load_weights(files, kind, trust_remote_code).to(on)
-    return _describe(files, hooks, tokenizer, hf_model, on, kind)
+    loaded = _describe(files, hooks, tokenizer, hf_model, on, kind)
+    return loaded if control is None else _as_control(loaded, control)
+
+
+def _as_control(model: LoadedModel, control: Control) -> LoadedModel:
+    redraw_weights(model.hf_model)
+    return replace(
+        model,
+        name=f"{model.name}-{control}",
+        weights_hash=control_hash(model.weights_hash, control),
+        details=model.details | {"control": control, "control_of": model.weights_hash},
+    )
 
 
 def measure_norm(norm: nn.Module, d_model: int) -> tuple[Float[Tensor, " d_model"], bool]:

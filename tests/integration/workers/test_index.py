@@ -368,6 +368,7 @@ def test_nan_in_the_weights_names_source_and_window(
         ({"corpus_name": "My <Texts>"}, "--corpus-name 'My <Texts>' .* for example 'my-texts'"),
         ({"neurons": "0-3"}, "there is no layer 3"),
         ({"bos": "yes", "corpus": "/nowhere"}, "nowhere"),
+        ({"control": "random-weights", "saes": ["it"]}, "Index the control's neurons alone"),
     ],
 )
 def test_what_does_not_fit_is_said_before_anything_is_written(
@@ -396,6 +397,23 @@ def test_a_name_that_belongs_to_another_model_is_refused(
         run_index(request_for("qwen3", neurons="0", name="mine"), engine, Silent())
     kept = run_index(request_for(neurons="0", name="other"), engine, Silent())
     assert kept.model_slug == "mine"
+
+
+def test_a_control_stands_beside_its_model_over_the_same_sample(
+    engine: Engine, request_for: Callable[..., IndexRequest]
+) -> None:
+    real = run_index(request_for(), engine, Silent())
+    control = run_index(request_for(control="random-weights"), engine, Silent())
+    assert control.corpus_slug == real.corpus_slug
+    model, other = rows(engine, LanguageModel)
+    assert other.slug == control.model_slug == f"{model.slug}-random-weights"
+    assert other.details["control_of"] == model.weights_hash != other.weights_hash
+    one, two = rows(engine, Scan)
+    assert one.atlas_windows == two.atlas_windows
+    maxima: dict[int, set[float]] = {one.id: set(), two.id: set()}
+    for stats in rows(engine, UnitStats):
+        maxima[stats.scan_id].add(stats.max)
+    assert maxima[one.id] & maxima[two.id] <= {0.0}
 
 
 def test_a_source_name_that_belongs_to_other_weights_is_refused(
