@@ -19,6 +19,7 @@ from app.jobs import api as jobs_api
 from app.language_models import api as language_models_api
 from app.metrics import Measured, Metrics
 from app.parameters import only_known
+from app.rule_search import api as rule_search_api
 from app.search import api as search_api
 from app.sources import api as sources_api
 from app.units import api as units_api
@@ -78,7 +79,8 @@ class _Static(StaticFiles):
 def _api() -> APIRouter:
     """Version 1 of the REST interface."""
     api = APIRouter(dependencies=[Depends(only_known)], responses=problems.RESPONSES)
-    for module in (language_models_api, search_api, sources_api, units_api, corpora_api, jobs_api):
+    modules = (language_models_api, search_api, rule_search_api, sources_api, units_api)
+    for module in (*modules, corpora_api, jobs_api):
         api.include_router(module.router)
     return api
 

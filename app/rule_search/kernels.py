@@ -131,7 +131,9 @@ def _confusion(tp: int, fires: int, n_matched: int, n: int, figures: _Figures, p
     """MCC, precision and recall; NaN where a denominator is 0."""
     margins = np.sqrt(np.float64(fires) * (n - fires))
     margins *= np.sqrt(np.float64(n_matched) * (n - n_matched))
-    figures[MCC, place] = _ratio(np.float64(tp) * n - np.float64(fires) * n_matched, margins)
+    mcc = _ratio(np.float64(tp) * n - np.float64(fires) * n_matched, margins)
+    figures[MCC, place] = min(max(mcc, -1.0), 1.0)  # keeps NaN
+
     figures[PRECISION, place] = _ratio(np.float64(tp), np.float64(fires))
     figures[RECALL, place] = _ratio(np.float64(tp), np.float64(n_matched))
 

@@ -1,0 +1,133 @@
+"""The evidence report: what speaks for a rule as a description of one unit, and what against it."""
+
+import time
+from itertools import pairwise
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.models import UnitStats
+from app.rule_search import one_unit, schemas
+from app.rule_search.compared import Compared, compared
+from app.rule_search.counter_examples import find_counter_examples
+from app.rule_search.figures import Figure, Matched, Threshold, figures
+from app.rule_search.ranking import rank
+from app.rule_search.schemas import CorpusFigures, Evidence, EvidenceQuestion
+from app.rule_search.service import figures_of
+from app.rules.evaluation import evaluate
+from app.rules.hints import examine
+from app.rules.language import AnyRule, to_value
+from app.rules.text import to_text
+from app.sources.queries import CurrentScan, FoundSource, find_unit
+
+RANKED_BY: tuple[Figure, ...] = ("auroc", "mcc", "mass_explained")
+
+
+def report_evidence(
+    session: Session, model: str, source: str, index: int, question: EvidenceQuestion
+) -> Evidence:
+    """The report on one unit and one rule, over one corpus, and in short over its others.
+
+    Raises NotFound for what is not there, InvalidInput for a rule that takes too long, AtlasMissing
+    and CacheUnavailable where there is nothing to hold it against.
+    """
+    began = time.perf_counter()
+    found = find_unit(session, model, source, index)
+    scan = found.scan_over(question.corpus)
+    opened = compared(session, model, own=scan)
+    place = opened.place_of(found.source.id)
+    atlas = opened.atlases[place]
+    evaluated = examine(question.rule, opened.text)
+    matched, documents = evaluated.matched, opened.text.documents
+    item = one_unit.evidence(atlas, index, matched, documents, question.threshold)
+    against = find_counter_examples(
+        session, scan, atlas, index, matched, opened.text, item.threshold
+    )
+    return Evidence(
+        model=model,
+        source=source,
+        index=index,
+        kind=found.source.kind,
+        corpus=scan.corpus.slug,
+        n_positions=evaluated.n_examined,
+        n_matched=len(matched),
+        rule=to_value(question.rule),
+        text=to_text(question.rule),
+        floor=float(atlas.floors[index]),
+        bands=_bands(session, opened, place, scan, index, matched),
+        ranks=_ranks(opened, place, index, matched, question.threshold),
+        others=_over_others(session, found, index, scan, question),
+        counter_examples=against,
+        hints=list(evaluated.hints),
+        took_ms=round((time.perf_counter() - began) * 1000, 3),
+        **figures_of(item),
+    )
+
+
+def _bands(
+    session: Session, opened: Compared, place: int, scan: CurrentScan, unit: int, matched: Matched
+) -> list[schemas.Band]:
+    found = opened.candidates[place].found
+    edges = session.scalar(
+        select(UnitStats.interval_edges).where(
+            UnitStats.scan_id == scan.scan.id,
+            UnitStats.source_id == found.source.id,
+            UnitStats.index == unit,
+        )
+    )
+    if not edges:
+        return []
+    bands = one_unit.bands(opened.atlases[place], unit, matched, np.array(edges, np.float32))
+    return [
+        schemas.Band(
+            low=low,
+            high=high,
+            n_positions=band.n_positions,
+            n_matched=band.n_matched,
+            share_matched=band.n_matched / band.n_positions if band.n_positions else None,
+            mass_explained=band.mass_matched / band.mass if band.mass else None,
+        )
+        for band, (low, high) in zip(bands, pairwise(edges), strict=True)
+    ]
+
+
+def _ranks(
+    opened: Compared, place: int, unit: int, matched: Matched, threshold: Threshold
+) -> list[schemas.Rank]:
+    """The unit's place among all units, by each figure: what any unit's figure is to be held to."""
+    found = figures(opened.atlases, matched, threshold=threshold)
+    asked = [np.ones(each.n_units, bool) for each in opened.atlases]
+    return [
+        schemas.Rank(
+            sort=name,
+            place=rank([each.of(name) for each in found], asked, place, unit),
+            n_units=sum(each.n_units for each in opened.atlases),
+        )
+        for name in RANKED_BY
+    ]
+
+
+def _over_others(
+    session: Session, found: FoundSource, unit: int, scan: CurrentScan, question: EvidenceQuestion
+) -> list[CorpusFigures]:
+    """The same over every other corpus of the unit that has an atlas."""
+    others = []
+    for other in found.scans:
+        if other.corpus.id == scan.corpus.id:
+            continue
+        opened = compared(session, found.model.slug, sources=[found.source.slug], own=other)
+        if opened.atlases:
+            others.append(_over(opened, unit, question.rule, question.threshold))
+    return others
+
+
+def _over(opened: Compared, unit: int, rule: AnyRule, threshold: Threshold) -> CorpusFigures:
+    matched = evaluate(rule, opened.text)
+    item = one_unit.evidence(opened.atlases[0], unit, matched, opened.text.documents, threshold)
+    return CorpusFigures(
+        corpus=opened.corpus,
+        n_positions=opened.text.n_positions,
+        n_matched=len(matched),
+        **figures_of(item),
+    )

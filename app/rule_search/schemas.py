@@ -1,0 +1,191 @@
+"""Rule search and evidence as REST gives them; pages are rendered from the same."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.cursors import MAX_LIMIT
+from app.rule_search.figures import Figure
+from app.rules.reading import RuleInput
+from app.units.schemas import Example, LeftOut, UnitKind, UnitRow
+
+MAX_SOURCES = 500
+MAX_SLUG = 200
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Slug = Annotated[str, Field(max_length=MAX_SLUG)]
+ThresholdInput = Annotated[
+    Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["best"],
+    Field(
+        description="A unit fires where its stored activation is above this; `best`: above the one "
+        "of its levels that gives it the greatest mcc, which flatters."
+    ),
+]
+
+
+class RuleQuestion(BaseModel):
+    """Which units follow a rule? Filters apply before the top is taken."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rule: RuleInput
+    sources: Annotated[list[Slug], Field(max_length=MAX_SOURCES)] | None = Field(
+        None, description="Only these sources' units; by default all of the model's."
+    )
+    corpus: Slug | None = Field(None, description="By default the largest that was scanned.")
+    kinds: list[UnitKind] | None = None
+    min_density: Share | None = None
+    max_density: Share | None = None
+    sort: Figure = "auroc"
+    threshold: ThresholdInput = 0.0
+    chance: bool = Field(
+        False,
+        description="Also search with the rule moved to other places, to tell what the best of so "
+        "many units reaches by chance; takes as long as a few searches.",
+    )
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 50
+
+
+class Confusion(BaseModel):
+    """Positions by whether the unit fires and whether the rule holds."""
+
+    tp: int = Field(description="It fires and the rule holds.")
+    fp: int = Field(description="It fires, the rule does not hold.")
+    fn: int = Field(description="It does not fire, the rule holds.")
+    tn: int
+
+
+class RuleFigures(BaseModel):
+    """What a unit has to do with a rule, over the atlas's positions; null where undefined."""
+
+    auroc: float | None = Field(
+        description="Probability that the activation is greater at a position where the rule holds "
+        "than at one where it does not; ties count half."
+    )
+    mcc: float | None = Field(description="Matthews' correlation of firing with the rule.")
+    mass_explained: float | None = Field(
+        description="Of the summed positive activation, what falls where the rule holds."
+    )
+    r2: float | None = Field(
+        description="Share of the activation's variance that its mean where the rule holds and its "
+        "mean elsewhere account for."
+    )
+    precision: float | None = Field(description="Of the positions where it fires: rule holds.")
+    recall: float | None = Field(description="Of the positions where the rule holds: it fires.")
+    ci: dict[Figure, tuple[float, float] | None] = Field(
+        description="95% intervals by bootstrap over documents; empty for units far down a list."
+    )
+    threshold: float = Field(description="The stored activation above which it counts as firing.")
+    confusion: Confusion
+
+
+class RuleHit(RuleFigures):
+    """A unit in the answer to a rule."""
+
+    model: str
+    source: str
+    index: int
+    kind: UnitKind
+    layer: int
+    unit: UnitRow
+
+
+class Chance(BaseModel):
+    """The greatest figure that any unit reaches when the rule is moved to where it is wrong."""
+
+    best: list[float] = Field(description="One for each move, in the order tried.")
+    reached: float | None = Field(description="The greatest of them.")
+
+
+class RuleAnswer(BaseModel):
+    """All units ranked by how well they follow a rule, exactly over the atlas."""
+
+    items: list[RuleHit]
+    rule: dict[str, object] = Field(description="As it was understood.")
+    text: str = Field(description="The rule in one line, as the search box takes it.")
+    sort: Figure
+    corpus: str
+    n_units: int = Field(description="Units that were ranked: those that pass the filters.")
+    n_defined: int = Field(description="Those of which the figure sorted by can be said.")
+    n_positions: int = Field(description="Positions of the atlas, all examined.")
+    n_matched: int = Field(description="Those where the rule holds.")
+    exact: Literal[True] = True
+    took_ms: float
+    chance: Chance | None = None
+    hints: list[str] = Field(description="Where the rule holds nowhere: why, and what is near.")
+    left_out: list[LeftOut]
+
+
+class EvidenceQuestion(BaseModel):
+    """Does a rule describe this unit?"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rule: RuleInput
+    corpus: Slug | None = Field(None, description="By default the unit's largest.")
+    threshold: ThresholdInput = 0.0
+
+
+class Band(BaseModel):
+    """An interval of activation, and for how much of it the rule holds."""
+
+    low: float
+    high: float
+    n_positions: int
+    n_matched: int
+    share_matched: float | None = Field(description="n_matched / n_positions.")
+    mass_explained: float | None = Field(description="Of the band's summed |activation|.")
+
+
+class CounterExample(Example):
+    """A position that speaks against the rule, with its token window.
+
+    Activations are those that the atlas stores: 8 bits, and 0 below the unit's floor.
+    """
+
+    matched: list[int] = Field(description="Tokens of the window at which the rule holds.")
+
+
+class CounterExamples(BaseModel):
+    """Of each kind a few, and how many there are."""
+
+    n_fires_without: int
+    fires_without: list[CounterExample] = Field(description="Fires, rule silent: strongest first.")
+    n_silent_despite: int
+    silent_despite: list[CounterExample] = Field(
+        description="The rule holds and the unit does not fire: drawn at random."
+    )
+
+
+class CorpusFigures(RuleFigures):
+    """The same unit and rule over one corpus."""
+
+    corpus: str
+    n_positions: int
+    n_matched: int
+
+
+class Rank(BaseModel):
+    """The unit's place among all units of its model for this rule; 1 is the best."""
+
+    sort: Figure
+    place: int | None
+    n_units: int
+
+
+class Evidence(CorpusFigures):
+    """The report on one unit and one rule."""
+
+    model: str
+    source: str
+    index: int
+    kind: UnitKind
+    rule: dict[str, object]
+    text: str
+    floor: float = Field(description="Nearer to 0 than this is not stored, and counts as 0.")
+    bands: list[Band] = Field(description="By interval of activation, the lowest first.")
+    ranks: list[Rank] = Field(description="Among all units of the model's sources.")
+    others: list[CorpusFigures] = Field(description="The same over the unit's other corpora.")
+    counter_examples: CounterExamples
+    hints: list[str]
+    took_ms: float
