@@ -132,7 +132,7 @@ def _confusion(tp: int, fires: int, n_matched: int, n: int, figures: _Figures, p
     margins = np.sqrt(np.float64(fires) * (n - fires))
     margins *= np.sqrt(np.float64(n_matched) * (n - n_matched))
     mcc = _ratio(np.float64(tp) * n - np.float64(fires) * n_matched, margins)
-    figures[MCC, place] = min(max(mcc, -1.0), 1.0)  # keeps NaN
+    figures[MCC, place] = mcc if abs(mcc) <= 1 or np.isnan(mcc) else np.sign(mcc)
 
     figures[PRECISION, place] = _ratio(np.float64(tp), np.float64(fires))
     figures[RECALL, place] = _ratio(np.float64(tp), np.float64(n_matched))
@@ -212,8 +212,7 @@ def _figures(
 @jit()
 @no_type_check
 def _untouched(totals: Totals, unit: int, n_matched: int, n: int, figures: _Figures) -> int:
-    """The figures, at threshold 0, of a unit that is 0 at every matched position; how often it
-    fires."""
+    """The figures at threshold 0 of a unit that is 0 wherever matched; how often it fires."""
     fires, n_negative = totals.n_positive[unit], totals.n_negative[unit]
     at_zero = n - n_matched - fires - n_negative
     wins = np.float64(n_matched) * (2 * n_negative + at_zero)

@@ -61,5 +61,5 @@ def test_a_threshold_that_is_none_is_refused(threshold: float) -> None:
 
 
 def test_a_figure_that_is_none_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="'accuracy'.*auroc, mcc"):
+    with pytest.raises(InvalidInput, match=r"'accuracy'.*auroc, mcc"):
         search([], np.zeros(0, np.int64), DOCUMENTS, sort="accuracy")  # type: ignore[arg-type]

@@ -1,0 +1,125 @@
+"""The page of the evidence on one unit and one rule."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from app import urls
+from app.errors import AppError, InvalidInput, NotFound
+from app.rule_search.evidence import report_evidence
+from app.rule_search.figures import Figure
+from app.rule_search.names import ABOUT, NAMES
+from app.rule_search.schemas import CounterExample, Evidence, EvidenceQuestion
+from app.search.questions import read_rule, rule_query
+from app.sources.queries import FoundSource, find_unit
+from app.units.cells import ColourScale, cell_row, colour_scale
+from app.units.queries import get_unit
+from app.units.service import Shown
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceForm:
+    """The state of the report; all of it stands in the address."""
+
+    rule: str = ""
+    corpus: str | None = None
+    threshold: str | None = None
+
+    def question(self) -> EvidenceQuestion:
+        """What is asked. Raises InvalidInput for what is no rule or no threshold."""
+        return EvidenceQuestion(
+            rule=read_rule(self.rule), corpus=self.corpus, threshold=_threshold(self.threshold)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EvidencePage:
+    """The report, or what kept it from being made."""
+
+    found: FoundSource
+    index: int
+    form: EvidenceForm
+    report: Evidence | None
+    problem: str | None
+    scale: ColourScale | None
+
+    @property
+    def model(self) -> str:
+        return self.found.model.slug
+
+    @property
+    def source(self) -> str:
+        return self.found.source.slug
+
+    @property
+    def corpora(self) -> list[str]:
+        return [scan.corpus.slug for scan in self.found.scans]
+
+    @property
+    def figures(self) -> list[tuple[Figure, str, str]]:
+        """Each figure's name, label and definition."""
+        return [(figure, NAMES[figure], ABOUT[figure]) for figure in NAMES]
+
+    @property
+    def unit_href(self) -> str:
+        return urls.unit(self.model, self.source, self.index, corpus=self.form.corpus)
+
+    @property
+    def search_href(self) -> str:
+        """All units by the same rule."""
+        assert self.report is not None
+        return urls.search(
+            q=rule_query(self.report.text), model=self.model, corpus=self.form.corpus
+        )
+
+    @property
+    def api_href(self) -> str:
+        return urls.api_evidence(self.model, self.source, self.index)
+
+    def shown(self, examples: list[CounterExample]) -> list[Shown]:
+        """Counter-examples laid out, on the unit's own scale of colour."""
+        assert self.scale is not None
+        return [Shown(each, cell_row(each, self.scale)) for each in examples]
+
+    def corpus_href(self, corpus: str) -> str:
+        return urls.evidence(
+            self.model,
+            self.source,
+            self.index,
+            rule=self.form.rule,
+            corpus=corpus,
+            threshold=self.form.threshold,
+        )
+
+
+def evidence_page(
+    session: Session, model: str, source: str, index: int, form: EvidenceForm
+) -> EvidencePage:
+    """The page. Raises NotFound for a unit or corpus that is not there; says all else on it."""
+    found = find_unit(session, model, source, index)
+    scan = found.scan_over(form.corpus)
+    if not form.rule.strip():
+        return EvidencePage(found, index, form, None, None, None)
+    try:
+        report = report_evidence(session, model, source, index, form.question())
+    except NotFound:
+        raise
+    except AppError as error:
+        return EvidencePage(found, index, form, None, error.message, None)
+    unit = get_unit(session, model, source, index)
+    stats = next(each for each in unit.stats if each.corpus == scan.corpus.slug)
+    return EvidencePage(found, index, form, report, None, colour_scale(stats, "top"))
+
+
+def _threshold(text: str | None) -> float | str:
+    if text is None or not text.strip():
+        return 0.0
+    if text.strip() == "best":
+        return "best"
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise InvalidInput(f"The threshold {text[:40]!r}: wanted a number from 0 on, or best.")
+    return value
