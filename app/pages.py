@@ -7,8 +7,18 @@ from app.corpora.routes import router as corpora
 from app.jobs.routes import router as jobs
 from app.language_models.routes import home_router
 from app.language_models.routes import router as language_models
+from app.rule_search.routes import router as rule_search
 from app.search.routes import router as search
 from app.sources.routes import router as sources
 from app.units.routes import router as units
 
-ROUTERS: list[APIRouter] = [home_router, search, corpora, jobs, units, sources, language_models]
+ROUTERS: list[APIRouter] = [
+    home_router,
+    search,
+    corpora,
+    jobs,
+    rule_search,
+    units,
+    sources,
+    language_models,
+]

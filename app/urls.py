@@ -73,6 +73,20 @@ def similar(model: str, source: str, index: int, *, corpus: str | None = None) -
     return _with_query(_path(model, source, index, "similar"), {"corpus": corpus})
 
 
+def evidence(
+    model: str,
+    source: str,
+    index: int,
+    *,
+    rule: str | None = None,
+    corpus: str | None = None,
+    threshold: str | None = None,
+) -> str:
+    """How well a rule, in one line, describes a unit."""
+    query: dict[str, QueryValue] = {"rule": rule, "corpus": corpus, "threshold": threshold}
+    return _with_query(_path(model, source, index, "test"), query)
+
+
 def random_unit(model: str, source: str) -> str:
     return _path(model, source, "random")
 
@@ -84,6 +98,11 @@ def corpus(corpus: str) -> str:
 def search(**query: QueryValue) -> str:
     """The search page with its state (q, token, logit, model…)."""
     return _with_query("/search", query)
+
+
+def search_chance(**query: QueryValue) -> str:
+    """What the best unit reaches by chance, for the search of the same state."""
+    return _with_query("/search/chance", query)
 
 
 def jobs(*, cursor: str | None = None) -> str:
@@ -142,6 +161,14 @@ def api_similar(
 ) -> str:
     path = f"{api_unit(model, source, index)}/similar"
     return _with_query(path, {"by": by, "corpus": corpus})
+
+
+def api_evidence(model: str, source: str, index: int) -> str:
+    return f"{api_unit(model, source, index)}/test"
+
+
+def api_rule_search(model: str) -> str:
+    return f"{api_model(model)}/search/rule"
 
 
 def api_search(model: str, **query: QueryValue) -> str:

@@ -4,6 +4,8 @@ the other.
 `mlp-2/417`, `model/mlp-2/417`   a unit's address
 `"token"`                        units that the token carries; so does a word without quotes
 `logit: "token"`                 units that promote the token
+`/regex/`, `:digit & !"0"`       units that follow the rule (app.rules.text); so does anything after
+                                 `rule:`, and a rule as JSON
 
 One or three quotes alone are a token, as Python writes them, not a quoted quote. Inside
 quotes a space counts, and `\\n`, `\\t`, `\\r`, `\\"`, `\\\\` stand for what they do in JSON.
@@ -12,10 +14,16 @@ quotes a space counts, and `\\n`, `\\t`, `\\r`, `\\"`, `\\\\` stand for what the
 import re
 from typing import Literal, NamedTuple
 
+from app.errors import InvalidInput
+from app.rules.language import AnyRule, Tokens
+from app.rules.reading import read_json
+from app.rules.text import parse
 from app.search.queries import ADDRESS
 
-QuestionKind = Literal["nothing", "address", "token", "logit"]
+QuestionKind = Literal["nothing", "address", "token", "logit", "rule"]
 
+_RULE = re.compile(r"\s*rule:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
+_SURELY_RULE = re.compile(r"\s*(/.+/|(previous|within|prefix|suffix|line|inside)\(|\{\s*\")")
 _LOGIT = re.compile(r"\s*logit:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
 _QUOTED = re.compile(r'\s*["“”](.*)["“”]\s*', re.DOTALL)
 _QUOTES = re.compile(r'\s*"(?:"")?\s*')
@@ -25,7 +33,7 @@ _WRITTEN = {meant: f"\\{letter}" for letter, meant in _MEANT.items()}
 
 
 class Question(NamedTuple):
-    """What the input was understood to ask for; `text` is the token, or the address as typed."""
+    """What the input was understood to ask for; `text` is the token, else what was typed."""
 
     kind: QuestionKind
     text: str
@@ -37,9 +45,37 @@ def parse_question(q: str) -> Question:
         return Question("nothing", "")
     if match := _LOGIT.fullmatch(q):
         return Question("logit", _unquoted(match[1]))
+    if match := _RULE.fullmatch(q):
+        return Question("rule", match[1])
     if _QUOTED.fullmatch(q) is None and ADDRESS.fullmatch(q.strip()):
         return Question("address", q.strip())
+    if _is_rule(q):
+        return Question("rule", q.strip())
     return Question("token", _unquoted(q))
+
+
+def _is_rule(q: str) -> bool:
+    """Whether it has the look of a rule; a token that might be one has it only if it reads as one.
+
+    A quoted token alone is a token.
+    """
+    if _SURELY_RULE.match(q):
+        return True
+    try:
+        rule = read_rule(q)
+    except InvalidInput:
+        return False
+    return not (isinstance(rule, Tokens) and len(rule.tokens) == 1)
+
+
+def read_rule(text: str) -> AnyRule:
+    """A rule in one line or as JSON. Raises InvalidInput that says where it is wrong."""
+    return read_json(text) if text.lstrip().startswith("{") else parse(text)
+
+
+def rule_query(rule: str) -> str:
+    """What to type to find the units that follow a rule in one line."""
+    return rule if parse_question(rule) == Question("rule", rule) else f"rule: {rule}"
 
 
 def token_query(token: str) -> str:

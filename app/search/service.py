@@ -1,6 +1,6 @@
 """What the search page shows: how the input was understood, and the units that answer it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
@@ -9,8 +9,17 @@ from app.cursors import Page
 from app.errors import AppError, NotFound
 from app.language_models.queries import list_models
 from app.language_models.schemas import ModelDetail
+from app.rules.language import Tokens
+from app.rules.text import to_text
 from app.search.queries import find_address, search_units
-from app.search.questions import Question, logit_query, parse_question, token_query
+from app.search.questions import (
+    Question,
+    logit_query,
+    parse_question,
+    rule_query,
+    token_query,
+)
+from app.search.rule_part import RuleForm, RulePart, rule_part
 from app.search.schemas import UnitHit
 from app.sources.queries import find_source
 
@@ -24,12 +33,14 @@ class SearchForm:
     q: str = ""
     model: str | None = None
     cursor: str | None = None
+    rule: RuleForm = field(default_factory=RuleForm)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
     """`problem` is what kept the search from an answer, in words; `models` those to choose from;
-    `source` the page of the source that the text names, where it is no token."""
+    `source` the page of the source that the text names, where it is no token; `rule` the answer to
+    a rule."""
 
     form: SearchForm
     question: Question
@@ -38,6 +49,7 @@ class SearchPage:
     hits: Page[UnitHit]
     problem: str | None
     source: str | None = None
+    rule: RulePart | None = None
 
     @property
     def next_href(self) -> str | None:
@@ -57,6 +69,11 @@ class SearchPage:
         return self.hits.items[0].tokens if self.hits.items else [self.question.text]
 
     @property
+    def as_rule_href(self) -> str:
+        """The token as a rule, held against every unit."""
+        return urls.search(q=rule_query(to_text(Tokens(tokens=self.tokens))), model=self.model)
+
+    @property
     def other_href(self) -> str:
         """The other question about the same token."""
         ask = logit_query if self.question.kind == "token" else token_query
@@ -69,15 +86,18 @@ def search_page(session: Session, form: SearchForm) -> SearchPage:
     question = parse_question(form.q)
     model = form.model or (models[0].model if models else None)
     hits: Page[UnitHit] = Page(items=[], next=None)
-    problem = source = None
+    problem = source = rule = None
     try:
-        hits = _hits(session, question, form, model)
+        if question.kind == "rule" and model is not None:
+            rule = rule_part(session, model, form.q, question.text, form.rule)
+        else:
+            hits = _hits(session, question, form, model)
     except AppError as error:
         problem = error.message
         source = _source_named(session, question, model)
     if question.kind == "address" and not hits.items and problem is None:
         problem = f"No unit has the address {question.text}."
-    return SearchPage(form, question, model, models, hits, problem, source)
+    return SearchPage(form, question, model, models, hits, problem, source, rule)
 
 
 def _source_named(session: Session, question: Question, model: str | None) -> str | None:
@@ -96,7 +116,7 @@ def _hits(
 ) -> Page[UnitHit]:
     if question.kind == "address":
         return Page(items=find_address(session, question.text, form.model), next=None)
-    if question.kind == "nothing" or model is None:
+    if question.kind in ("nothing", "rule") or model is None:
         return Page(items=[], next=None)
     return search_units(
         session,

@@ -203,6 +203,11 @@ class UnitPage(ExamplesPart):
         return f"{words} may be missing from it."
 
     @property
+    def evidence_href(self) -> str:
+        unit = self.unit
+        return urls.evidence(unit.model, unit.source, unit.index)
+
+    @property
     def similar_href(self) -> str:
         unit = self.unit
         return urls.similar(unit.model, unit.source, unit.index, corpus=self.view.corpus)
