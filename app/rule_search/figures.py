@@ -38,7 +38,7 @@ FIGURES: tuple[Figure, ...] = get_args(Figure)  # the rows of `UnitFigures.value
 Threshold = float | Literal["best"]
 Matched = Int64[np.ndarray, " matched"]
 
-RANGE_UNITS = 65_536  # whose counters fit a core's cache
+RANGE_UNITS = 2**18  # whose counters fit a cache; each range reads all the rows again
 RANGE_ENTRIES = 16 * 2**20  # a byte each
 LEVEL_SHARE = 64  # levels walked a unit, as its part of a range's work beside its entries
 

@@ -97,6 +97,7 @@ def search(
     """
     if sort not in FIGURES:
         raise InvalidInput(f"Units are not sorted by {sort!r}, but by {', '.join(FIGURES)}.")
+    assert all(source.atlas.n_positions == len(documents) for source in sources)
     asked = [source.asked(min_density, max_density) for source in sources]
     found = figures([source.atlas for source in sources], matched, asked, threshold)
     keys = [each.of(sort) for each in found]
