@@ -163,7 +163,7 @@ def _string(given: object, path: str, longest: int) -> str:
     if not isinstance(given, str):
         raise InvalidInput(f"{path}: expected a string, got {_shown(given)}.")
     if not 0 < len(given) <= longest:
-        raise InvalidInput(f"{path}: expected 1 to {longest} characters, got {len(given):,}.")
+        raise InvalidInput(f"{path}: expected 1 to {longest:,} characters, got {len(given):,}.")
     if "\0" in given:
         raise InvalidInput(f"{path}: it holds a NUL character. Write it as \\x00.")
     if found := _SURROGATE.search(given):

@@ -15,7 +15,7 @@ def test_a_token_offered_is_understood_as_that_token(token: str) -> None:
 
 @given(st.text())
 def test_any_input_is_understood(q: str) -> None:
-    assert parse_question(q).kind in ("nothing", "address", "token", "logit")
+    assert parse_question(q).kind in ("nothing", "address", "token", "logit", "rule")
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,26 @@ def test_any_input_is_understood(q: str) -> None:
         ('"""', "token", '"""'),
         ('logit: """', "logit", '"""'),
         ('"""""', "token", '"""'),
+        (r"/\bdef\b/", "rule", r"/\bdef\b/"),
+        (r"/\bdef\b/@after", "rule", r"/\bdef\b/@after"),
+        ("/unclosed (/", "rule", "/unclosed (/"),
+        ("/", "token", "/"),
+        ("//", "token", "//"),
+        ("/demo/mlp-0/1", "address", "/demo/mlp-0/1"),
+        (":digit", "rule", ":digit"),
+        (":", "token", ":"),
+        (":return", "token", ":return"),
+        ("!", "token", "!"),
+        ("!=", "token", "!="),
+        ("()", "token", "()"),
+        ("[", "token", "["),
+        ("{", "token", "{"),
+        ("a | b", "token", "a | b"),
+        ('"a" | "b"', "rule", '"a" | "b"'),
+        ('"a"', "token", "a"),
+        ('rule: "a"', "rule", '"a"'),
+        ("within(5 oops", "rule", "within(5 oops"),
+        ('{"class": "digit"}', "rule", '{"class": "digit"}'),
     ],
 )
 def test_inputs_are_understood(q: str, kind: str, text: str) -> None:

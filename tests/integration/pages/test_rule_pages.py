@@ -1,0 +1,97 @@
+"""Search by rule and the evidence on a unit, as pages."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.integration.pages.markup import parse
+from tests.integration.seed import ON_SCRIPT
+
+RULE = r"/<\/script>/"
+REPORT = f"/tiny-a/sae-1/{ON_SCRIPT}/test"
+
+
+def shown(client: TestClient, path: str, **parameters: str) -> str:
+    answer = client.get(path, params=parameters or None)
+    assert answer.status_code == 200, answer.text
+    return " ".join(parse(answer.text).text.split())
+
+
+def test_a_rule_finds_units_and_says_how_it_was_understood(client: TestClient) -> None:
+    asked = {"q": RULE, "model": "tiny-a", "source": "sae-1"}
+    answer = client.get("/search", params=asked)
+    page = parse(answer.text)
+    assert f"Understood as the rule {RULE}" in " ".join(page.text.split())
+    first = page.all("tbody")[0].all("tr")[0].all("a")
+    assert first[0].text == f"sae-1/{ON_SCRIPT}"
+    assert "evidence" in first[-1].text
+    report = client.get(first[-1].attributes["href"])
+    assert report.status_code == 200
+
+
+def test_sorting_and_the_source_stand_in_the_address(client: TestClient) -> None:
+    asked = {"q": ":word_start", "model": "tiny-a", "sort": "mcc", "source": "mlp-1"}
+    page = parse(client.get("/search", params=asked).text)
+    rows = page.all("tbody")[0].all("tr")
+    assert all(row.all("a")[0].text.startswith("mlp-1/") for row in rows)
+    (current,) = [th for th in page.all("th") if th.attributes.get("aria-sort")]
+    assert current.text == "MCC"
+
+
+@pytest.mark.parametrize(
+    ("q", "words"),
+    [
+        ("/(/", "missing"),
+        ("within(5 :digit)", "Column"),
+        ("rule: nonsense", "Column"),
+        ('{"regex": 1}', "rule.regex"),
+        ("/no such text/", "0 of"),
+        ("rule: :digit | :nope", "nope"),
+    ],
+)
+def test_a_rule_that_cannot_be_asked_or_finds_nothing_says_why(
+    client: TestClient, q: str, words: str
+) -> None:
+    assert words in shown(client, "/search", q=q, model="tiny-a")
+
+
+def test_chance_is_told_apart(client: TestClient) -> None:
+    said = shown(client, "/search/chance", q=":word_start", model="tiny-a")
+    assert "the best of the" in said or "cannot be told" in said
+
+
+def test_a_token_leads_to_the_same_as_a_rule(client: TestClient) -> None:
+    answer = client.get("/search", params={"q": '"</script>"', "model": "tiny-a"})
+    (link,) = [a for a in parse(answer.text).all("a") if a.text == "units that follow it as a rule"]
+    assert "Understood as the rule" in shown(client, link.attributes["href"])
+
+
+def test_the_report_shows_figures_and_what_speaks_against_the_rule(client: TestClient) -> None:
+    said = shown(client, REPORT, rule=RULE)
+    for words in ("AUROC", "By interval of activation", "It fires and the rule is silent"):
+        assert words in said
+    assert "Over other corpora other-text" not in said and "other-text" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"rule": "/(/"}, "missing"),
+        ({"rule": ":digit", "threshold": "-1"}, "threshold"),
+        ({"rule": ":digit", "threshold": "<b>"}, "threshold"),
+        ({}, "Type a rule"),
+        ({"rule": "<script>alert(1)</script>"}, "Column"),
+    ],
+)
+def test_a_report_that_cannot_be_made_says_why(
+    client: TestClient, given: dict[str, str], words: str
+) -> None:
+    answer = client.get(REPORT, params=given)
+    assert answer.status_code == 200
+    assert words in " ".join(parse(answer.text).text.split())
+    assert "<script>alert" not in answer.text
+
+
+def test_a_report_on_what_is_not_there_is_not_found(client: TestClient) -> None:
+    for path in ("/tiny-a/sae-1/9999/test", "/tiny-a/nope/1/test", "/nope/x/1/test"):
+        assert client.get(path, params={"rule": ":digit"}).status_code == 404
+    assert client.get(REPORT, params={"rule": ":digit", "corpus": "nope"}).status_code == 404
