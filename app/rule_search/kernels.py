@@ -5,8 +5,8 @@ unit's different levels once, with how many of its entries are at each and how m
 matched: from these follow all figures, exactly. A unit without any matched entry is answered in
 closed form. Where more than half of the positions match, the rows given are those that do not, and
 the difference is taken level by level. Ranges of units share nothing, so threads take one each.
-Cost: two passes over the entries of the rows, 2 to 10 ns an entry each (short rows wait for memory),
-and 2 to 5 ns a level of the units that are in them; a byte of memory for each entry.
+Cost: two passes over the entries of the rows, 2 to 10 ns an entry each (short rows the
+longer), and 2 to 5 ns a level of the units that are in them; a byte of memory for each entry.
 
 Sums of activations are formed from integer sums of levels: exact but for float32's rounding of
 single activations, which is left out. Nothing takes the interpreter's lock; arrays are read as they
