@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from threading import Thread
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
@@ -20,6 +21,7 @@ from app.language_models import api as language_models_api
 from app.metrics import Measured, Metrics
 from app.parameters import only_known
 from app.rule_search import api as rule_search_api
+from app.rule_search import warm
 from app.search import api as search_api
 from app.sources import api as sources_api
 from app.units import api as units_api
@@ -90,4 +92,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     logging.getLogger("unitscope").setLevel(logging.INFO)
     if app.state.engine is None:
         app.state.engine = db.get_engine()
+        Thread(target=warm.up, name="warm-up", daemon=True).start()
     yield
