@@ -123,7 +123,7 @@ def test_quotes_are_open_until_they_are_closed_or_the_line_ends(line: str, expec
         ("x = '# no' # yes", "............ yes"),
         ("a // b; // c", "........./ c"),
         ("// x\ny", "./ x.."),
-        ("http://x.y", ".........."),
+        ("a://x.yz", "........"),
         ("a /* b\n */ c", "...* b\n */.."),
         ("<!-- a --> b", ".!-- a -->.."),
         ("x#y", "..."),
