@@ -6,6 +6,8 @@ from sqlalchemy.orm import Session
 from app.models import Atlas, Shard
 
 SCAN_TABLES = ("unit_stats", "examples", "atlas_pieces")
+LABEL_TABLES = ("labels",)
+"""Of a complete scan, once its units are labelled."""
 UNFINISHED_TABLES = (*SCAN_TABLES, "partials", "unit_atlas")
 """What an unfinished scan may have: tables not attached yet, partials, the atlas by units."""
 CORPUS_TABLES = ("documents", "windows")

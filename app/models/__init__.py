@@ -4,6 +4,7 @@ from app.models.atlases import Atlas, AtlasPiece, Directions
 from app.models.base import Base
 from app.models.corpora import Corpus, Document, TokenWindow
 from app.models.jobs import Partial, Shard, Worker
+from app.models.labels import Label
 from app.models.language_models import LanguageModel, Token, Tokenizer
 from app.models.scans import CompletedIndex, Examples, Scan, ScanSource, UnitStats
 from app.models.sources import Source, Unit
@@ -17,6 +18,7 @@ __all__ = [
     "Directions",
     "Document",
     "Examples",
+    "Label",
     "LanguageModel",
     "Partial",
     "Scan",

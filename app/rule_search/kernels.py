@@ -140,7 +140,7 @@ def _confusion(tp: int, fires: int, n_matched: int, n: int, figures: _Figures, p
 
 @jit()
 @no_type_check
-def _explained(
+def explained(
     total: float, part: float, squares: float, varies: bool, n_matched: int, n: int
 ) -> float:
     """R² of two conditional means, from the sums over all and over the matched positions."""
@@ -197,7 +197,7 @@ def _figures(
     all_under, under_squares = _moments(n0, a0, q0, -1, down, all_bottom, -zero, low)
     figures[MASS, place] = _ratio(mass, all_mass)
     varies = n0 + n1 > 0 and not (n_stored == n and last - first == 1)
-    figures[R2, place] = _explained(
+    figures[R2, place] = explained(
         all_mass + all_under, mass + under, all_squares + under_squares, varies, n_matched, n
     )
     if is_best:
@@ -218,7 +218,7 @@ def _untouched(totals: Totals, unit: int, n_matched: int, n: int, figures: _Figu
     wins = np.float64(n_matched) * (2 * n_negative + at_zero)
     figures[AUROC, unit] = _ratio(wins, 2.0 * n_matched * (n - n_matched))
     figures[MASS, unit] = _ratio(0.0, totals.mass[unit])
-    figures[R2, unit] = _explained(
+    figures[R2, unit] = explained(
         totals.sums[unit], 0.0, totals.squares[unit], fires + n_negative > 0, n_matched, n
     )
     _confusion(0, fires, n_matched, n, figures, unit)

@@ -1,0 +1,146 @@
+"""Labels all units of a complete scan, from its atlases and its text.
+
+Everything is computed before the database is written to; then old labels give way to new ones in
+one transaction. Run again at any time: the same scan gives the same labels.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from sqlalchemy import Connection, Engine, delete, select, text
+from sqlalchemy.orm import Session
+
+from app import db, partitions
+from app.atlas.cache import get_cache
+from app.atlas.opened import OpenAtlas
+from app.atlas.queries import atlases
+from app.errors import AppError, Conflict, NotFound
+from app.labels.best import MIN_EXPLAINED, best_rules
+from app.labels.library import Library, open_library
+from app.labels.words import describe
+from app.language_models.queries import find_model
+from app.models import Label, LanguageModel, Scan
+from app.rules.language import to_json
+from app.rules.stored_text import open_text
+from app.sources.queries import FoundSource, find_sources
+
+Row = tuple[int, int, int, str, str, float, float | None, float | None, float | None, bool]
+COLUMNS = tuple(column.name for column in Label.__table__.columns)
+
+
+def label_scan(engine: Engine, scan_id: int, report: Callable[[str], None]) -> int:
+    """Labels every source that is current by this scan; returns how many units got one.
+
+    report  is told what is done, a sentence a line
+    Raises NotFound for no such scan, Conflict for one that is not complete, AtlasMissing,
+    AtlasUnusable and CacheUnavailable where there is nothing to make labels from.
+    """
+    with db.session(engine) as session:
+        sources = _sources(session, scan_id)
+        if not sources:
+            return 0
+        n_units = sum(each.source.n_units for each in sources)
+        report(f"Labelling {n_units:,} units")
+        library = open_library(open_text(session, scan_id))
+        rows = [row for each in sources for row in _rows(session, scan_id, each, library, report)]
+    with db.session(engine) as session:
+        _replace(session.connection(), scan_id, rows)
+    return len(rows)
+
+
+def label_model(
+    engine: Engine, model: str, corpus: str | None, report: Callable[[str], None]
+) -> int:
+    """Labels all current scans of a model, or those over one corpus; returns how many units.
+
+    Raises as `label_scan`, and NotFound for a model or a corpus that is not there.
+    """
+    with db.session(engine) as session:
+        sources = find_sources(session, find_model(session, model))
+        scans = [scan for each in sources for scan in each.scans]
+        known = sorted({scan.corpus.slug for scan in scans})
+        if corpus is not None and corpus not in known:
+            raise NotFound(
+                f"{model} was not scanned over {corpus!r}. It was over: {', '.join(known)}."
+            )
+        chosen = {scan.scan.id for scan in scans if corpus in (None, scan.corpus.slug)}
+    return sum(label_scan(engine, scan_id, report) for scan_id in sorted(chosen))
+
+
+def after_scan(engine: Engine, scan_id: int, report: Callable[[str], None]) -> None:
+    """Labels a scan that has just been completed; what hinders it is reported, not raised."""
+    try:
+        label_scan(engine, scan_id, report)
+    except AppError as error:
+        report(f"The units were not labelled: {error.message}")
+
+
+def _sources(session: Session, scan_id: int) -> list[FoundSource]:
+    row = session.execute(
+        select(Scan.status, LanguageModel)
+        .join(LanguageModel, LanguageModel.id == Scan.language_model_id)
+        .where(Scan.id == scan_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no job {scan_id}.")
+    if row.status != "complete":
+        raise Conflict(f"Job {scan_id} is {row.status}; units are labelled once it is complete.")
+    return [
+        each
+        for each in find_sources(session, row.LanguageModel)
+        if any(scan.scan.id == scan_id for scan in each.scans)
+    ]
+
+
+def _rows(
+    session: Session,
+    scan_id: int,
+    found: FoundSource,
+    library: Library,
+    report: Callable[[str], None],
+) -> list[Row]:
+    """The labels of one source; none, and a word why, where its atlas cannot be read."""
+    own = next(scan for scan in found.scans if scan.scan.id == scan_id)
+    (candidate,) = atlases(session, [found], own)
+    if candidate.stored is None:
+        report(f"{found.source.slug} is left out: it {candidate.reason}.")
+        return []
+    atlas = get_cache().open(session, candidate.stored)
+    return [*_labels(scan_id, found.source.id, atlas, library)]
+
+
+def _labels(scan_id: int, source_id: int, atlas: OpenAtlas, library: Library) -> Iterator[Row]:
+    found = best_rules(atlas, library)
+    said: dict[int, tuple[str, str]] = {}
+    figures = np.stack([found.r2, found.mass_explained, found.precision, found.recall], axis=1)
+    for unit in np.flatnonzero(found.best >= 0).tolist():
+        place = int(found.best[unit])
+        if place not in said:
+            said[place] = to_json(library.rules[place]), describe(library.rules[place])
+        r2, *others = figures[unit].tolist()
+        mass, precision, recall = (None if np.isnan(each) else each for each in others)
+        yield (
+            scan_id, source_id, unit, *said[place], r2, mass, precision, recall,
+            r2 >= MIN_EXPLAINED,
+        )  # fmt: skip
+
+
+def _replace(connection: Connection, scan_id: int, rows: list[Row]) -> None:
+    """The scan's own table, made where there is none yet, and the rows in it."""
+    table = partitions.name(Label.__tablename__, scan_id)
+    # One at a time: two would make the same table.
+    lock = text("SELECT pg_advisory_xact_lock(hashtext('unitscope.labels'), :scan)")
+    connection.execute(lock, {"scan": scan_id})
+    is_there = connection.scalar(text("SELECT to_regclass(:table) IS NOT NULL"), {"table": table})
+    if is_there:
+        connection.execute(delete(Label).where(Label.scan_id == scan_id))
+    else:
+        partitions.prepare(connection, partitions.LABEL_TABLES, scan_id)
+    names = ", ".join(f'"{name}"' for name in COLUMNS)
+    cursor = connection.connection.cursor()
+    with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+    if not is_there:
+        partitions.attach(connection, partitions.LABEL_TABLES, scan_id)
+    connection.execute(text(f"ANALYZE {table}"))
