@@ -172,6 +172,22 @@ def index(
 
 
 @app.command()
+def label(
+    model: Annotated[str, typer.Argument(help="A model that is indexed, by its name.")],
+    corpus: Annotated[
+        str | None, typer.Option(help="Only what was scanned over it; by default everything.")
+    ] = None,
+) -> None:
+    """Label a model's units by the rules that explain most of them.
+
+    That happens by itself after every scan; this does it again, or for scans of earlier versions.
+    """
+    from app.labels import commands
+
+    commands.label(model, corpus)
+
+
+@app.command()
 def worker(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     threads: Annotated[

@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app import db, urls
 from app.errors import DatabaseUnavailable, InvalidInput
+from app.labels.making import after_scan
 from app.models import CompletedIndex, Corpus, LanguageModel, ScanSource, Source
 
 
@@ -39,7 +41,8 @@ def index(options: dict[str, Any], fingerprint: str | None) -> str:
     except ValidationError as error:
         raise InvalidInput(_say(error.errors(include_url=False))) from error
     with TerminalProgress() as progress, _database_explained():
-        result = run_index(request, engine, progress)
+        then = partial(after_scan, engine, report=progress.note)
+        result = run_index(request, engine, progress, then)
     if fingerprint is not None and result.is_complete:
         remember(fingerprint, result.model_slug, result.corpus_slug)
     if result.is_complete:
@@ -60,8 +63,10 @@ def work(options: dict[str, Any]) -> None:
     from workers.jobs.worker import ShardWorker
 
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
-    logging.getLogger("unitscope").setLevel(logging.INFO)
-    worker = ShardWorker(engine, WorkerOptions(**options))
+    logger = logging.getLogger("unitscope")
+    logger.setLevel(logging.INFO)
+    then = partial(after_scan, engine, report=logger.info)
+    worker = ShardWorker(engine, WorkerOptions(**options), after_scan=then)
 
     def leave(number: int, frame: FrameType | None) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):

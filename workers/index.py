@@ -6,6 +6,7 @@ not scanned so before, which goes to the workers in shards (workers.jobs). With 
 is this process, and other workers that are there help.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -82,15 +83,23 @@ class IndexResult:
     is_complete: bool
 
 
-def run_index(request: IndexRequest, engine: Engine, progress: Progress) -> IndexResult:
-    """Does what was asked, less what is done already; AppError for what a person can mend."""
+def run_index(
+    request: IndexRequest,
+    engine: Engine,
+    progress: Progress,
+    after_scan: Callable[[int], None] | None = None,
+) -> IndexResult:
+    """Does what was asked, less what is done already; AppError for what a person can mend.
+
+    `after_scan`: as workers.jobs.worker.ShardWorker has it.
+    """
     job = _Job.check(request, engine, progress)
     tokenizer_id, stored = job.store_corpus()
     model_slug, scan_ids = job.plan(tokenizer_id, stored.corpus)
     if not scan_ids:
         progress.note("Everything asked for was scanned before; nothing to do.")
     elif request.wait:
-        job.wait(scan_ids)
+        job.wait(scan_ids, after_scan)
     else:
         progress.note(_enqueued(scan_ids))
     is_complete = request.wait or not scan_ids
@@ -279,11 +288,12 @@ class _Job:
         n_neurons = len(self.sources) - len(self.request.saes)
         return list(zip(self.sources[n_neurons:], self.request.saes, strict=True))
 
-    def wait(self, scan_ids: list[int]) -> None:
+    def wait(self, scan_ids: list[int], after_scan: Callable[[int], None] | None) -> None:
         """Carries scans out in this process, and whoever else works on them, until all are done."""
         request = self.request
         options = WorkerOptions(request.device, request.threads, request.trust_remote_code)
-        worker = ShardWorker(self.engine, options, [queue.queue_name(each) for each in scan_ids])
+        queues = [queue.queue_name(each) for each in scan_ids]
+        worker = ShardWorker(self.engine, options, queues, after_scan)
         with db.session(self.engine) as session:
             scans = [session.get_one(Scan, scan_id) for scan_id in scan_ids]
             requests = [ScanRequest.model_validate(scan.request) for scan in scans]

@@ -5,9 +5,11 @@ one transaction. Run again at any time: the same scan gives the same labels.
 """
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Engine, delete, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app import db, partitions
@@ -28,8 +30,16 @@ Row = tuple[int, int, int, str, str, float, float | None, float | None, float | 
 COLUMNS = tuple(column.name for column in Label.__table__.columns)
 
 
-def label_scan(engine: Engine, scan_id: int, report: Callable[[str], None]) -> int:
-    """Labels every source that is current by this scan; returns how many units got one.
+class Labelled(NamedTuple):
+    """Units of the scans; those that have a best rule; those that it explains."""
+
+    n_units: int
+    n_labelled: int
+    n_explained: int
+
+
+def label_scan(engine: Engine, scan_id: int, report: Callable[[str], None]) -> Labelled:
+    """Labels every source that is current by this scan, in place of what was there.
 
     report  is told what is done, a sentence a line
     Raises NotFound for no such scan, Conflict for one that is not complete, AtlasMissing,
@@ -38,20 +48,20 @@ def label_scan(engine: Engine, scan_id: int, report: Callable[[str], None]) -> i
     with db.session(engine) as session:
         sources = _sources(session, scan_id)
         if not sources:
-            return 0
+            return Labelled(0, 0, 0)
         n_units = sum(each.source.n_units for each in sources)
         report(f"Labelling {n_units:,} units")
         library = open_library(open_text(session, scan_id))
         rows = [row for each in sources for row in _rows(session, scan_id, each, library, report)]
     with db.session(engine) as session:
         _replace(session.connection(), scan_id, rows)
-    return len(rows)
+    return Labelled(n_units, len(rows), sum(row[-1] for row in rows))
 
 
 def label_model(
     engine: Engine, model: str, corpus: str | None, report: Callable[[str], None]
-) -> int:
-    """Labels all current scans of a model, or those over one corpus; returns how many units.
+) -> Labelled:
+    """Labels all current scans of a model, or those over one corpus.
 
     Raises as `label_scan`, and NotFound for a model or a corpus that is not there.
     """
@@ -64,15 +74,18 @@ def label_model(
                 f"{model} was not scanned over {corpus!r}. It was over: {', '.join(known)}."
             )
         chosen = {scan.scan.id for scan in scans if corpus in (None, scan.corpus.slug)}
-    return sum(label_scan(engine, scan_id, report) for scan_id in sorted(chosen))
+    done = [label_scan(engine, scan_id, report) for scan_id in sorted(chosen)]
+    return Labelled(*map(sum, zip(*done, strict=True)))
 
 
 def after_scan(engine: Engine, scan_id: int, report: Callable[[str], None]) -> None:
     """Labels a scan that has just been completed; what hinders it is reported, not raised."""
     try:
         label_scan(engine, scan_id, report)
-    except AppError as error:
-        report(f"The units were not labelled: {error.message}")
+    except (AppError, DBAPIError) as error:
+        said = error.message if isinstance(error, AppError) else str(error.orig)
+        reason = next(iter(said.splitlines()), "no reason given")
+        report(f"The units were not labelled: {reason} `unitscope label MODEL` does it later.")
 
 
 def _sources(session: Session, scan_id: int) -> list[FoundSource]:

@@ -10,7 +10,7 @@ is then free after a few seconds, and goes on from its last flush.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 
 import procrastinate
@@ -42,12 +42,21 @@ _SECONDS_UNFIT, _SECONDS_LEFT_TO_OTHERS = 60.0, 5.0
 
 
 class ShardWorker:
-    """One worker; `queues` are the scans that it serves, None for all."""
+    """One worker; `queues` are the scans that it serves, None for all.
+
+    `after_scan` is called with every scan that this worker has completed, once that is committed;
+    nothing that it raises touches the scan. It is not called where the process is killed between.
+    """
 
     def __init__(
-        self, engine: Engine, options: WorkerOptions, queues: Sequence[str] | None = None
+        self,
+        engine: Engine,
+        options: WorkerOptions,
+        queues: Sequence[str] | None = None,
+        after_scan: Callable[[int], None] | None = None,
     ) -> None:
         self._engine, self._options, self._queues = engine, options, queues
+        self._after_scan = after_scan
         self._activity = Activity()
         self._pulse = Pulse(engine, options.device, self._activity)
         self._session: ScanSession | None = None
@@ -144,19 +153,31 @@ class ShardWorker:
             return
         if self._leaving.is_set():
             self._activity.should_stop.set()
+        is_complete = False
         try:
-            self._carry_out(held)
+            is_complete = self._carry_out(held)
         except RETRYABLE as error:  # from writing down what came of it
             logger.warning("shard %s of scan %s: %s", shard, scan_id, error)
             self._forget_session()
         finally:
             self._activity.end()
+        if is_complete:
+            self._follow_up(scan_id)
 
-    def _carry_out(self, held: Claim) -> None:
+    def _follow_up(self, scan_id: int) -> None:
+        try:
+            if self._after_scan is not None:
+                self._after_scan(scan_id)
+        except Exception:
+            logger.exception("after scan %s, which is complete", scan_id)
+
+    def _carry_out(self, held: Claim) -> bool:
+        """Whether the scan is complete by this."""
         try:
             self._session_of(held.scan_id).carry_out(held, self._activity)
             if held.kind == "finish":
                 self._forget_session()
+                return True
         except Unfit as error:
             self._refuse(held, str(error))
         except HandedBack as error:
@@ -173,6 +194,7 @@ class ShardWorker:
         except Exception as error:
             logger.exception("shard %s of scan %s", held.index, held.scan_id)
             self._give_back(held, error)
+        return False
 
     def _refuse(self, held: Claim, reason: str) -> None:
         """Leaves a scan that cannot be done here to others; without any, attempts run out.

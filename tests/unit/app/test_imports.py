@@ -12,6 +12,7 @@ HEAVY = {"torch", "transformers", "transformer_lens", "sae_lens", "workers", "nu
 BRIDGE = ROOT / "app" / "indexing.py"
 KERNELS = {  # numba, loaded at the first question
     ROOT / "app" / "atlas" / "kernels.py",
+    ROOT / "app" / "labels" / "kernels.py",
     ROOT / "app" / "rule_search" / "kernels.py",
 }
 WORKERS_MAY_USE = {
