@@ -10,14 +10,15 @@ from sqlalchemy.orm import Session
 from app.models import UnitStats
 from app.rule_search import one_unit, schemas
 from app.rule_search.compared import Compared, compared
+from app.rule_search.controls import find_controls
 from app.rule_search.counter_examples import find_counter_examples
-from app.rule_search.figures import Figure, Matched, Threshold, figures
-from app.rule_search.ranking import rank
-from app.rule_search.schemas import CorpusFigures, Evidence, EvidenceQuestion
+from app.rule_search.figures import FIGURES, Figure, Matched, Threshold, figures
+from app.rule_search.ranking import Ranked, rank
+from app.rule_search.schemas import Evidence, EvidenceQuestion, OtherCorpus
 from app.rule_search.service import figures_of
 from app.rules.evaluation import evaluate
 from app.rules.hints import examine
-from app.rules.language import AnyRule, to_value
+from app.rules.language import to_value
 from app.rules.text import to_text
 from app.sources.queries import CurrentScan, FoundSource, find_unit
 
@@ -57,7 +58,10 @@ def report_evidence(
         floor=float(atlas.floors[index]),
         bands=_bands(session, opened, place, scan, index, matched),
         ranks=_ranks(opened, place, index, matched, question.threshold),
-        others=_over_others(session, found, index, scan, question),
+        others=_over_others(session, found, index, scan, question, item),
+        controls=find_controls(
+            session, model, scan.corpus.slug, question.rule, RANKED_BY[0], question.threshold
+        ),
         counter_examples=against,
         hints=list(evaluated.hints),
         took_ms=round((time.perf_counter() - began) * 1000, 3),
@@ -109,8 +113,13 @@ def _ranks(
 
 
 def _over_others(
-    session: Session, found: FoundSource, unit: int, scan: CurrentScan, question: EvidenceQuestion
-) -> list[CorpusFigures]:
+    session: Session,
+    found: FoundSource,
+    unit: int,
+    scan: CurrentScan,
+    question: EvidenceQuestion,
+    here: Ranked,
+) -> list[OtherCorpus]:
     """The same over every other corpus of the unit that has an atlas."""
     others = []
     for other in found.scans:
@@ -118,16 +127,24 @@ def _over_others(
             continue
         opened = compared(session, found.model.slug, sources=[found.source.slug], own=other)
         if opened.atlases:
-            others.append(_over(opened, unit, question.rule, question.threshold))
+            others.append(_over(opened, unit, question, here))
     return others
 
 
-def _over(opened: Compared, unit: int, rule: AnyRule, threshold: Threshold) -> CorpusFigures:
-    matched = evaluate(rule, opened.text)
-    item = one_unit.evidence(opened.atlases[0], unit, matched, opened.text.documents, threshold)
-    return CorpusFigures(
+def _over(opened: Compared, unit: int, question: EvidenceQuestion, here: Ranked) -> OtherCorpus:
+    matched = evaluate(question.rule, opened.text)
+    documents = opened.text.documents
+    item = one_unit.evidence(opened.atlases[0], unit, matched, documents, question.threshold)
+    return OtherCorpus(
         corpus=opened.corpus,
         n_positions=opened.text.n_positions,
         n_matched=len(matched),
+        differs_in=[name for name in FIGURES if _are_apart(here, item, name)],
         **figures_of(item),
     )
+
+
+def _are_apart(here: Ranked, there: Ranked, name: Figure) -> bool:
+    """Whether the two intervals do not overlap."""
+    one, other = here.intervals.get(name), there.intervals.get(name)
+    return one is not None and other is not None and (one[1] < other[0] or other[1] < one[0])

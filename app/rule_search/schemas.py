@@ -97,6 +97,17 @@ class Chance(BaseModel):
     reached: float | None = Field(description="The greatest of them.")
 
 
+class Control(BaseModel):
+    """The best unit of a control model, over the same windows: what random weights reach."""
+
+    model: str
+    source: str
+    index: int
+    value: float = Field(description="Its figure, by what is sorted by.")
+    n_units: int
+    page: str
+
+
 class RuleAnswer(BaseModel):
     """All units ranked by how well they follow a rule, exactly over the atlas."""
 
@@ -112,6 +123,9 @@ class RuleAnswer(BaseModel):
     exact: Literal[True] = True
     took_ms: float
     chance: Chance | None = None
+    controls: list[Control] = Field(
+        default_factory=list, description="With `chance`: the best of each control model."
+    )
     hints: list[str] = Field(description="Where the rule holds nowhere: why, and what is near.")
     left_out: list[LeftOut]
 
@@ -165,6 +179,14 @@ class CorpusFigures(RuleFigures):
     n_matched: int
 
 
+class OtherCorpus(CorpusFigures):
+    """The same over another corpus of the unit."""
+
+    differs_in: list[Figure] = Field(
+        description="Figures whose 95% intervals over the two corpora do not overlap."
+    )
+
+
 class Rank(BaseModel):
     """The unit's place among all units of its model for this rule; 1 is the best."""
 
@@ -185,7 +207,11 @@ class Evidence(CorpusFigures):
     floor: float = Field(description="Nearer to 0 than this is not stored, and counts as 0.")
     bands: list[Band] = Field(description="By interval of activation, the lowest first.")
     ranks: list[Rank] = Field(description="Among all units of the model's sources.")
-    others: list[CorpusFigures] = Field(description="The same over the unit's other corpora.")
+    others: list[OtherCorpus] = Field(description="The same over the unit's other corpora.")
+    controls: list[Control] = Field(
+        description="The best unit of each control model, by AUROC: a figure that random weights "
+        "reach says little."
+    )
     counter_examples: CounterExamples
     hints: list[str]
     took_ms: float

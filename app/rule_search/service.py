@@ -14,6 +14,7 @@ from app.models import Unit, UnitStats
 from app.rule_search import ranking, schemas
 from app.rule_search.chance import chance
 from app.rule_search.compared import Compared, compared
+from app.rule_search.controls import find_controls
 from app.rule_search.figures import FIGURES, Matched
 from app.rule_search.ranking import Ranked, Searched
 from app.rule_search.schemas import RuleAnswer, RuleHit, RuleQuestion
@@ -61,6 +62,11 @@ def search_rule(session: Session, model: str, question: RuleQuestion) -> RuleAns
         n_positions=evaluated.n_examined,
         n_matched=len(evaluated.matched),
         chance=_chance(opened, searched, evaluated.matched, question),
+        controls=find_controls(
+            session, model, opened.corpus, question.rule, question.sort, question.threshold
+        )
+        if question.chance
+        else [],
         hints=list(evaluated.hints),
         left_out=opened.left_out,
         took_ms=round((time.perf_counter() - began) * 1000, 3),

@@ -26,6 +26,8 @@ from app.models import (
     Unit,
     UnitStats,
 )
+from app.rule_search.schemas import RuleQuestion
+from app.rule_search.service import search_rule
 from tests import naive_scan
 from tests.naive_scan import Window
 from tests.tiny_models import make_model
@@ -414,6 +416,14 @@ def test_a_control_stands_beside_its_model_over_the_same_sample(
     for stats in rows(engine, UnitStats):
         maxima[stats.scan_id].add(stats.max)
     assert maxima[one.id] & maxima[two.id] <= {0.0}
+    question = RuleQuestion.model_validate({"rule": {"class": "word_start"}, "chance": True})
+    with db.session(engine) as session:
+        answer = search_rule(session, real.model_slug, question)
+        best = search_rule(session, control.model_slug, question)
+    (found,) = answer.controls
+    assert (found.model, found.n_units) == (control.model_slug, best.n_units)
+    assert found.value == best.items[0].auroc
+    assert best.controls == []
 
 
 def test_a_source_name_that_belongs_to_other_weights_is_refused(
