@@ -6,6 +6,7 @@ and an empty bin has no bar. All coordinates are in the view box's units, rounde
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from app.numbers import (
@@ -25,6 +26,7 @@ DENSITY_BINS_PER_DECADE = 4
 GAP = 1.0  # between bars
 MIN_BAR = 2.0  # height of a bar of one count, so that it can be seen
 X_TICKS = 5
+EXPLAINED_TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class Bar(NamedTuple):
@@ -130,6 +132,37 @@ def density_plot(
         Tick(_round(place(i)), format_share_tick(density_edge(i)))
         for i in range(first, last + 1, DENSITY_BINS_PER_DECADE)
     )
+    return Plot(width, height, bars, ticks, _count_ticks(tallest, height), ())
+
+
+def explained_plot(
+    counts: Sequence[int],
+    href: Callable[[float, float], str] | None = None,
+    selected: tuple[float, float] = (0.0, 1.0),
+    width: float = 360,
+    height: float = 90,
+) -> Plot | None:
+    """Units by how much of their variance their best rule explains, in bins of equal breadth from
+    0 to 1; None where no unit has one. `href` and `selected`: as in `density_plot`."""
+    if not any(counts):
+        return None
+    place, tallest = _linear(0, 1, width), max(counts)
+    edges = [round(i / len(counts), 6) for i in range(len(counts) + 1)]
+    bars = tuple(
+        _bar(
+            place(low),
+            place(high),
+            _height(count, tallest, height),
+            height,
+            label=f"{format_share(low)} to {format_share(high)} explained: "
+            f"{format_count(count)} units",
+            href=href(low, high) if href else "",
+            is_out=not _overlap(selected, (low, high)),
+        )
+        for count, (low, high) in zip(counts, pairwise(edges), strict=True)
+        if count
+    )
+    ticks = tuple(Tick(_round(place(v)), format_share(v)) for v in EXPLAINED_TICKS)
     return Plot(width, height, bars, ticks, _count_ticks(tallest, height), ())
 
 

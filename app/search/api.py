@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query
 
 from app import urls
 from app.cursors import DEFAULT_LIMIT, Page
-from app.errors import InvalidInput
 from app.language_models.queries import find_model
 from app.parameters import CorpusSlug, Cursor, Density, Limit, ModelSlug
 from app.search import queries
@@ -21,7 +20,12 @@ def search_units(
     session: RequestSession,
     model: ModelSlug,
     q: Annotated[
-        str | None, Query(max_length=400, description="A unit's address, such as `mlp-2/17`.")
+        str | None,
+        Query(
+            max_length=queries.MAX_WORDS,
+            description="Words of labels, all of which are to be there; or a unit's address, such "
+            "as `mlp-2/17`.",
+        ),
     ] = None,
     token: Annotated[
         str | None,
@@ -37,14 +41,21 @@ def search_units(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[UnitHit]:
-    """Units of any source, best first. One of `q`, `token` and `logit`."""
-    if q is not None:
-        return _by_address(session, model, q, is_alone=token is None and logit is None)
+    """Units of any source, best first. One of `q`, `token` and `logit`.
+
+    Labels are automatic ones that explain their units; they are sorted by how much.
+    """
+    if q is not None and token is None and logit is None and queries.ADDRESS.fullmatch(q.strip()):
+        find_model(session, model)
+        hits = queries.find_address(session, q, model)
+        if hits := [hit for hit in hits if hit.model == model]:
+            return Page(items=hits, next=None)
     return queries.search_units(
         session,
         model,
         token=token,
         logit=logit,
+        label=q,
         source=source,
         corpus=corpus,
         min_density=min_density,
@@ -52,16 +63,3 @@ def search_units(
         limit=limit,
         cursor=cursor,
     )
-
-
-def _by_address(session: RequestSession, model: str, q: str, *, is_alone: bool) -> Page[UnitHit]:
-    if not is_alone:
-        raise InvalidInput("A search takes one of q=…, token=… and logit=…, not several.")
-    find_model(session, model)
-    if queries.ADDRESS.fullmatch(q.strip()) is None:
-        raise InvalidInput(
-            f"q={q[:80]!r} is not a unit's address, such as mlp-2/17. Units have no labels to "
-            "search yet; token=… finds what units fire on, logit=… what they promote."
-        )
-    hits = queries.find_address(session, q, model)
-    return Page(items=[hit for hit in hits if hit.model == model], next=None)

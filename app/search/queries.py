@@ -1,4 +1,5 @@
-"""Simple search: units by address, by the tokens that carry them, by the tokens they promote."""
+"""Simple search: units by address, by the tokens that carry them, by the tokens they promote, by
+the words of their labels."""
 
 import re
 from collections.abc import Sequence
@@ -8,23 +9,29 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from sqlalchemy import (
     DOUBLE_PRECISION,
+    ColumnElement,
     Label,
     Row,
     Select,
     SQLColumnExpression,
     cast,
     func,
+    literal,
+    literal_column,
     select,
     true,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import REGCONFIG
 from sqlalchemy.orm import Session
 
 from app import cursors, slugs, urls
 from app.cursors import DEFAULT_LIMIT, Page
 from app.errors import InvalidInput, NotFound
 from app.language_models.queries import find_model, find_tokens, similar_tokens, unknown
+from app.models import Label as UnitLabel
 from app.models import LanguageModel, Source, Unit, UnitStats
+from app.models.labels import WORDS_VECTOR
 from app.search.schemas import UnitHit
 from app.sources.queries import CurrentScan, FoundSource, find_source, find_sources, is_scanned
 from app.units.listing import MAX_INDEX, row_columns, unit_rows
@@ -33,7 +40,8 @@ from app.units.schemas import UnitRow
 # source/17 or model/source/17, also as an address of the site, and with `:` `#` or a space for `/`.
 ADDRESS = re.compile(r"/?(?:([^/:#\s]+)[/:#\s]+)?([^/:#\s]+)[/:#\s]+(\d{1,10})/?")
 
-FoundBy = Literal["token", "logit"]
+FoundBy = Literal["token", "logit", "label"]
+MAX_WORDS = 400  # characters
 Order: TypeAlias = list[SQLColumnExpression[Any]]
 
 
@@ -64,6 +72,7 @@ def search_units(
     *,
     token: str | None = None,
     logit: str | None = None,
+    label: str | None = None,
     source: str | None = None,
     corpus: str | None = None,
     min_density: float | None = None,
@@ -71,28 +80,29 @@ def search_units(
     limit: int = DEFAULT_LIMIT,
     cursor: str | None = None,
 ) -> Page[UnitHit]:
-    """Units of all sources by one token (exactly one of `token` and `logit`).
+    """Units of all sources by one token or some words (exactly one of token, logit and label).
 
     token   units that it carries, by its share of the unit's positive activation
     logit   units that promote it, by its rank in the unit's own list, then by its value
+    label   units that an automatic label with these words explains, by its R²
     A token is one that reads exactly so, or so after a space. Statistics are those over `corpus`,
     by default each source's largest.
 
-    Raises InvalidInput for no or two questions, or a text that is no token of the model.
+    Raises InvalidInput for no or two questions, for a text that is no token of the model, and for
+    words of which none can be looked for.
     """
-    if (token is None) == (logit is None):
-        raise InvalidInput(
-            "A search takes one of token=… (what units fire on) and logit=… (what they promote)."
-        )
-    found_by: FoundBy = "logit" if token is None else "token"
-    text = token if token is not None else logit or ""
+    found_by, text = _asked(token, logit, label)
     row = find_model(session, model)
-    tokens = _tokens(session, row, text)
+    tokens = {} if found_by == "label" else _tokens(session, row, text)
     places = _places(session, row, source, corpus)
-    query, order = (_by_token if found_by == "token" else _by_logit)(list(tokens))
+    if found_by == "label":
+        query, order = _by_label(session, text, places)
+    else:
+        query, order = (_by_token if found_by == "token" else _by_logit)(list(tokens))
     query = _within(query, places, min_density, max_density)
+    what = sorted(tokens) if tokens else text
     listing = (
-        f"search|{found_by}|{sorted(tokens)}|{[p.scan.scan.id for p in places.values()]}"
+        f"search|{found_by}|{what}|{[p.scan.scan.id for p in places.values()]}"
         f"|{sorted(places)}|{min_density}|{max_density}"
     )
     if cursor is not None:
@@ -110,6 +120,18 @@ class _Place:
 
     found: FoundSource
     scan: CurrentScan
+
+
+def _asked(token: str | None, logit: str | None, label: str | None) -> tuple[FoundBy, str]:
+    """The one question of three."""
+    given: dict[FoundBy, str | None] = {"token": token, "logit": logit, "label": label}
+    asked = [(found_by, text) for found_by, text in given.items() if text is not None]
+    if len(asked) != 1:
+        raise InvalidInput(
+            "A search takes one of token=… (what units fire on), logit=… (what they promote) and "
+            "q=… (an address, or words of labels)."
+        )
+    return asked[0]
 
 
 def _tokens(session: Session, model: LanguageModel, text: str) -> dict[int, str]:
@@ -185,6 +207,33 @@ def _by_logit(token_ids: list[int]) -> tuple[Select[*tuple[Any, ...]], Order]:
     return query, order
 
 
+def _by_label(
+    session: Session, words: str, places: dict[int, _Place]
+) -> tuple[Select[*tuple[Any, ...]], Order]:
+    """Units that a label with all the words explains, by how much of their variance."""
+    if len(words) > MAX_WORDS:
+        raise InvalidInput(f"Labels are searched for at most {MAX_WORDS} characters of words.")
+    wanted = func.websearch_to_tsquery(cast(literal("simple"), REGCONFIG), words.replace("\0", " "))
+    if session.scalar(select(func.numnode(wanted))) == 0:
+        raise InvalidInput(
+            f"{words[:60]!r} holds no word or number to look for in labels. For signs, search the "
+            "token: token=…, or in quotes in the search box."
+        )
+    zero = cast(0, DOUBLE_PRECISION)
+    order = [-cast(UnitLabel.r2, DOUBLE_PRECISION), zero, UnitStats.source_id, UnitStats.index]
+    is_own = (
+        (UnitLabel.scan_id == UnitStats.scan_id)
+        & (UnitLabel.source_id == UnitStats.source_id)
+        & (UnitLabel.index == UnitStats.index)
+    )
+    query = _select(order).join(UnitLabel, is_own)
+    scan_ids = {place.scan.scan.id for place in places.values()}  # which partitions to look into
+    vector: ColumnElement[Any] = literal_column(WORDS_VECTOR)
+    return query.where(
+        UnitLabel.scan_id.in_(scan_ids), UnitLabel.is_explained, vector.op("@@")(wanted)
+    ), order
+
+
 def _select(order: Order) -> Select[*tuple[Any, ...]]:
     keys: list[Label[Any]] = [column.label(f"key_{i}") for i, column in enumerate(order)]
     return (
@@ -238,7 +287,7 @@ def _hits(
             units[source_id, unit.index] = unit
     hits = []
     for row in rows:
-        figures: dict[str, Any] = {"share": -row.key_0}
+        figures: dict[str, Any] = {"share": -row.key_0} if found_by == "token" else {}
         if found_by == "logit":
             figures = {"rank": int(row.key_0), "value": _shortest(-row.key_1)}
         unit = units[row.key_2, row.key_3]

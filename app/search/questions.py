@@ -4,6 +4,7 @@ the other.
 `mlp-2/417`, `model/mlp-2/417`   a unit's address
 `"token"`                        units that the token carries; so does a word without quotes
 `logit: "token"`                 units that promote the token
+`label: import`                  units whose label has these words; so do words that are no token
 `/regex/`, `:digit & !"0"`       units that follow the rule (app.rules.text); so does anything after
                                  `rule:`, and a rule as JSON
 
@@ -20,11 +21,12 @@ from app.rules.reading import read_json
 from app.rules.text import parse
 from app.search.queries import ADDRESS
 
-QuestionKind = Literal["nothing", "address", "token", "logit", "rule"]
+QuestionKind = Literal["nothing", "address", "token", "logit", "label", "rule"]
 
 _RULE = re.compile(r"\s*rule:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
 _SURELY_RULE = re.compile(r"\s*(/.+/|(previous|within|prefix|suffix|line|inside)\(|\{\s*\")")
 _LOGIT = re.compile(r"\s*logit:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
+_LABEL = re.compile(r"\s*label:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
 _QUOTED = re.compile(r'\s*["“”](.*)["“”]\s*', re.DOTALL)
 _QUOTES = re.compile(r'\s*"(?:"")?\s*')
 _ESCAPE = re.compile(r'\\(["\\ntr])')
@@ -45,6 +47,8 @@ def parse_question(q: str) -> Question:
         return Question("nothing", "")
     if match := _LOGIT.fullmatch(q):
         return Question("logit", _unquoted(match[1]))
+    if match := _LABEL.fullmatch(q):
+        return Question("label", match[1])
     if match := _RULE.fullmatch(q):
         return Question("rule", match[1])
     if _QUOTED.fullmatch(q) is None and ADDRESS.fullmatch(q.strip()):
@@ -86,6 +90,16 @@ def token_query(token: str) -> str:
 def logit_query(token: str) -> str:
     """What to type to find the units that promote `token`."""
     return f"logit: {token_query(token)}"
+
+
+def label_query(words: str) -> str:
+    """What to type to find the units whose label has these words."""
+    return f"label: {words.strip()}"
+
+
+def is_quoted(q: str) -> bool:
+    """Whether what was typed is a token in quotes, and nothing but that token is meant."""
+    return _QUOTED.fullmatch(q) is not None
 
 
 def _unquoted(text: str) -> str:

@@ -16,8 +16,10 @@ class UnitHit(BaseModel):
     kind: UnitKind
     layer: int
     corpus: str = Field(description="The corpus that `unit` was measured on.")
-    found_by: Literal["address", "token", "logit"]
-    tokens: list[str] = Field(description="The tokens that were looked for; none for an address.")
+    found_by: Literal["address", "token", "logit", "label"]
+    tokens: list[str] = Field(
+        description="The tokens that were looked for; none for an address or a label."
+    )
     share: float | None = Field(
         None, description="`token`: of the unit's positive activation, what falls on the tokens."
     )

@@ -14,6 +14,9 @@ from app.rules.text import to_text
 from app.search.queries import find_address, search_units
 from app.search.questions import (
     Question,
+    QuestionKind,
+    is_quoted,
+    label_query,
     logit_query,
     parse_question,
     rule_query,
@@ -24,6 +27,11 @@ from app.search.schemas import UnitHit
 from app.sources.queries import find_source
 
 PAGE_SIZE = 50
+NOTHING: dict[QuestionKind, str] = {
+    "address": "No unit has the address {}.",
+    "label": "No label has all of these words: {}. Units get labels once they are scanned, or by "
+    "unitscope label.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,11 @@ class SearchPage:
         return self.hits.items[0].tokens if self.hits.items else [self.question.text]
 
     @property
+    def as_label_href(self) -> str:
+        """The token as a word of labels."""
+        return urls.search(q=label_query(self.question.text), model=self.form.model)
+
+    @property
     def as_rule_href(self) -> str:
         """The token as a rule, held against every unit."""
         return urls.search(q=rule_query(to_text(Tokens(tokens=self.tokens))), model=self.model)
@@ -95,9 +108,25 @@ def search_page(session: Session, form: SearchForm) -> SearchPage:
     except AppError as error:
         problem = error.message
         source = _source_named(session, question, model)
-    if question.kind == "address" and not hits.items and problem is None:
-        problem = f"No unit has the address {question.text}."
+        if source is None and question.kind == "token" and not is_quoted(form.q):
+            question, hits, problem = _as_words(session, question, form, model, problem)
+    if not hits.items and problem is None and question.text:
+        problem = NOTHING.get(question.kind, "").format(question.text[:80]) or None
     return SearchPage(form, question, model, models, hits, problem, source, rule)
+
+
+def _as_words(
+    session: Session, question: Question, form: SearchForm, model: str | None, problem: str
+) -> tuple[Question, Page[UnitHit], str | None]:
+    """What is no token as words of labels; where no label has them, as it was, with the problem."""
+    words = Question("label", question.text)
+    try:
+        hits = _hits(session, words, form, model)
+    except AppError:
+        return question, Page(items=[], next=None), problem
+    if not hits.items:
+        return question, hits, f"{problem} No label has these words either."
+    return words, hits, None
 
 
 def _source_named(session: Session, question: Question, model: str | None) -> str | None:
@@ -123,6 +152,7 @@ def _hits(
         model,
         token=question.text if question.kind == "token" else None,
         logit=question.text if question.kind == "logit" else None,
+        label=question.text if question.kind == "label" else None,
         limit=PAGE_SIZE,
         cursor=form.cursor,
     )

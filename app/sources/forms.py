@@ -20,6 +20,8 @@ def read_listing(
     dense: Annotated[Literal["false"] | None, Empty, Query(description="false: none.")] = None,
     min_density: Annotated[Share | None, Empty, Query()] = None,
     max_density: Annotated[Share | None, Empty, Query()] = None,
+    min_r2: Annotated[Share | None, Empty, Query()] = None,
+    max_r2: Annotated[Share | None, Empty, Query()] = None,
     q: Annotated[str | None, Empty, Query()] = None,
     cursor: Annotated[str | None, Empty, Query()] = None,
 ) -> Listing:
@@ -32,6 +34,8 @@ def read_listing(
         dense=False if dense else None,
         min_density=min_density,
         max_density=max_density,
+        min_r2=min_r2,
+        max_r2=max_r2,
         q=q,
         cursor=cursor,
     )

@@ -8,8 +8,10 @@ from sqlalchemy.orm import Session
 from app import urls
 from app.cursors import Page
 from app.errors import NotFound
-from app.plots import Plot, density_plot
-from app.sources.queries import get_source
+from app.labels.best import MIN_EXPLAINED
+from app.labels.queries import Explained, explained_histogram
+from app.plots import Plot, density_plot, explained_plot
+from app.sources.queries import find_source, get_source
 from app.sources.schemas import SourceDetail, SourceScan
 from app.units.listing import Order, SortKey
 from app.units.queries import list_units
@@ -45,6 +47,8 @@ class Listing:
     dense: bool | None = None
     min_density: float | None = None
     max_density: float | None = None
+    min_r2: float | None = None
+    max_r2: float | None = None
     q: str | None = None
     cursor: str | None = None
 
@@ -56,7 +60,10 @@ class Listing:
     @property
     def is_filtered(self) -> bool:
         """Whether some units are left out."""
-        chosen = (self.alive, self.dense, self.min_density, self.max_density, self.q)
+        chosen = (
+            self.alive, self.dense, self.min_density, self.max_density, self.min_r2, self.max_r2,
+            self.q,
+        )  # fmt: skip
         return any(value is not None for value in chosen)
 
     @property
@@ -80,6 +87,8 @@ class Listing:
             dense=self.dense,
             min_density=self.min_density,
             max_density=self.max_density,
+            min_r2=self.min_r2,
+            max_r2=self.max_r2,
             sort=None if self.sort == "name" else self.sort,
             order=self.order,
             cursor=self.cursor,
@@ -112,6 +121,21 @@ class UnitsPart:
     listing: Listing
     units: Page[UnitRow]
     plot: Plot | None
+    explained: Explained
+    explained_plot: Plot | None
+
+    @property
+    def n_unlabelled(self) -> int:
+        return self.source.n_units - self.explained.n_labelled
+
+    @property
+    def explained_href(self) -> str:
+        """The units that their label explains."""
+        return Listing(self.listing.corpus, min_r2=MIN_EXPLAINED).href(self.source)
+
+    @property
+    def least_explained(self) -> float:
+        return MIN_EXPLAINED
 
     @property
     def n_dead(self) -> int:
@@ -182,6 +206,8 @@ class UnitsPart:
             alive=listing.alive,
             min_density=listing.min_density,
             max_density=listing.upper_density,
+            min_r2=listing.min_r2,
+            max_r2=listing.max_r2,
             q=listing.q,
         )
 
@@ -211,11 +237,31 @@ def units_part(session: Session, model: str, source: str, listing: Listing) -> U
         alive=listing.alive,
         min_density=listing.min_density,
         max_density=listing.upper_density,
+        min_r2=listing.min_r2,
+        max_r2=listing.max_r2,
         q=listing.q,
         limit=PAGE_SIZE,
         cursor=listing.cursor,
     )
-    return UnitsPart(detail, scan, listing, units, _plot(detail, scan, listing))
+    own = find_source(session, model, source).scan_over(listing.corpus)
+    explained = explained_histogram(session, own.scan.id, own.scan_source.source_id)
+    return UnitsPart(
+        detail,
+        scan,
+        listing,
+        units,
+        _plot(detail, scan, listing),
+        explained,
+        _explained_plot(detail, explained, listing),
+    )
+
+
+def _explained_plot(source: SourceDetail, explained: Explained, listing: Listing) -> Plot | None:
+    def href(low: float, high: float) -> str:
+        return replace(listing, min_r2=low, max_r2=high, cursor=None).href(source)
+
+    selected = (listing.min_r2 or 0.0, 1.0 if listing.max_r2 is None else listing.max_r2)
+    return explained_plot(explained.counts, href, selected)
 
 
 def _plot(source: SourceDetail, scan: SourceScan, listing: Listing) -> Plot | None:

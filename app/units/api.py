@@ -31,6 +31,10 @@ from app.units.schemas import (
 
 router = APIRouter(prefix=f"{urls.API}/models/{{model}}/sources/{{source}}/units", tags=["units"])
 
+LabelR2 = Annotated[
+    float | None,
+    Query(ge=0, le=1, allow_inf_nan=False, description="Bound on its automatic label's r2."),
+]
 CANNOT_COMPARE: dict[int | str, dict[str, Any]] = {
     409: {
         "description": "The source was scanned by a version that kept no atlas, or it is damaged.",
@@ -55,6 +59,8 @@ def list_units(
     ] = None,
     min_density: Density = None,
     max_density: Density = None,
+    min_r2: LabelR2 = None,
+    max_r2: LabelR2 = None,
     q: Annotated[
         str | None,
         Query(
@@ -77,6 +83,8 @@ def list_units(
         alive=alive,
         min_density=min_density,
         max_density=max_density,
+        min_r2=min_r2,
+        max_r2=max_r2,
         q=q,
         limit=limit,
         cursor=cursor,

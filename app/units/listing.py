@@ -14,8 +14,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app import cursors, urls
 from app.cursors import DEFAULT_LIMIT, Page
+from app.labels.queries import labels_of
 from app.language_models.queries import find_tokens, token_texts
-from app.models import Unit, UnitStats
+from app.models import Label, Unit, UnitStats
 from app.sources.queries import CurrentScan, FoundSource, find_source
 from app.units.schemas import UnitRow
 
@@ -41,6 +42,8 @@ class Filters:
     alive: bool | None = None
     min_density: float | None = None
     max_density: float | None = None
+    min_r2: float | None = None
+    max_r2: float | None = None
     q: str | None = None
 
 
@@ -55,6 +58,8 @@ def list_units(
     alive: bool | None = None,
     min_density: float | None = None,
     max_density: float | None = None,
+    min_r2: float | None = None,
+    max_r2: float | None = None,
     q: str | None = None,
     limit: int = DEFAULT_LIMIT,
     cursor: str | None = None,
@@ -63,13 +68,14 @@ def list_units(
 
     order  ascending by index and name, else descending, unless it is given
     alive  True: active at least once; False: never active
+    min_r2, max_r2  bounds on how much of its variance its automatic label's rule explains
     q      an index, or a token that carries the unit's activation or that the unit promotes
 
     Raises NotFound for a model, source or corpus, InvalidInput for a cursor of another listing.
     """
     found = find_source(session, model, source)
     scan = found.scan_over(corpus)
-    filters = Filters(alive, min_density, max_density, q.strip("\n") if q else None)
+    filters = Filters(alive, min_density, max_density, min_r2, max_r2, q.strip("\n") if q else None)
     if order is None:
         order = "asc" if sort in ("index", "name") else "desc"
     listing = f"units|{scan.scan.id}|{found.source.id}|{sort}|{order}|{filters}"
@@ -97,10 +103,12 @@ def row_columns() -> tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...]
 def unit_rows(
     session: Session, found: FoundSource, scan: CurrentScan, rows: Sequence[Row[*tuple[Any, ...]]]
 ) -> list[UnitRow]:
-    """The rows of `row_columns` with their tokens' texts."""
+    """The rows of `row_columns` with their tokens' texts and the units' labels."""
     ids = {i for row in rows for i in (*(row.promoted or ()), row.top_token) if i is not None}
     names = token_texts(session, found.model.tokenizer_id, ids)
     corpus = found.corpus_for_link(scan.corpus)
+    indices = [row.unit_index for row in rows]
+    labels = labels_of(session, scan.scan.id, found.source.id, indices)
     return [
         UnitRow(
             index=row.unit_index,
@@ -112,6 +120,7 @@ def unit_rows(
             std=row.std,
             top_token=None if row.top_token is None else names[row.top_token],
             promoted=[names[i] for i in row.promoted or ()],
+            label=labels.get(row.unit_index),
             page=urls.unit(found.model.slug, found.source.slug, row.unit_index, corpus=corpus),
         )
         for row in rows
@@ -132,6 +141,8 @@ def _select(
         query = query.where(UnitStats.density >= filters.min_density)
     if filters.max_density is not None:
         query = query.where(UnitStats.density <= filters.max_density)
+    if filters.min_r2 is not None or filters.max_r2 is not None:
+        query = query.where(UnitStats.index.in_(_explained(found, scan, filters)))
     if filters.q:
         query = query.where(UnitStats.index.in_(_matching(session, found, scan, filters.q)))
     return query
@@ -152,6 +163,18 @@ def _matching(
     )
     named = select(Unit.index).where(Unit.source_id == found.source.id, Unit.index == _as_index(q))
     return union(carried, promoted, named)
+
+
+def _explained(found: FoundSource, scan: CurrentScan, filters: Filters) -> Select[int]:
+    """Indices of the units whose label's R² is within the bounds; those without one are not."""
+    query = select(Label.index).where(
+        Label.scan_id == scan.scan.id, Label.source_id == found.source.id
+    )
+    if filters.min_r2 is not None:
+        query = query.where(Label.r2 >= cast(filters.min_r2, REAL))
+    if filters.max_r2 is not None:
+        query = query.where(Label.r2 <= cast(filters.max_r2, REAL))
+    return query
 
 
 def _as_index(q: str) -> int:

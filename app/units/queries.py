@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app import urls
+from app.labels.queries import labels_over
 from app.language_models.queries import token_texts
 from app.models import Examples, Scan, Unit, UnitStats
 from app.sources.queries import CurrentScan, FoundSource, find_source, find_unit
@@ -48,7 +49,7 @@ def get_unit(session: Session, model: str, source: str, index: int) -> UnitDetai
     Raises NotFound for a model, source or index that is not there.
     """
     found = find_unit(session, model, source, index)
-    row = found.source
+    row, scan_ids = found.source, [scan.scan.id for scan in found.scans]
     return UnitDetail.model_validate(
         {
             "model": model,
@@ -60,7 +61,7 @@ def get_unit(session: Session, model: str, source: str, index: int) -> UnitDetai
             "layer": row.layer,
             "stats": _all_stats(session, found, index),
             "logit_lens": _logit_lens(session, found, index),
-            "labels": [],
+            "labels": labels_over(session, scan_ids, row.id, index),
             "neighbours": Neighbours(),
             "links": _links(found, index),
         }

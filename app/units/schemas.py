@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from app.cursors import Page
+from app.labels.schemas import UnitLabel
 
 ExampleKind = Literal["top", "bottom", "interval", "random", "active"]
 SimilarBy = Literal["activation", "direction"]
@@ -97,6 +98,9 @@ class UnitRow(BaseModel):
     std: float
     top_token: str | None = Field(description="The token that carries most of its activation.")
     promoted: list[str] = Field(description="The few tokens it promotes most.")
+    label: UnitLabel | None = Field(
+        None, description="Null where none was made: the unit is too rare in the sample."
+    )
     page: str
 
 
@@ -171,7 +175,9 @@ class UnitDetail(BaseModel):
     layer: int
     stats: list[Stats]
     logit_lens: LogitLens
-    labels: list[str] = Field(description="Labels given to the unit; none are made yet.")
+    labels: list[UnitLabel] = Field(
+        description="At most one automatic label a corpus, the largest corpus first."
+    )
     neighbours: Neighbours
     links: Links
 

@@ -8,9 +8,12 @@ from sqlalchemy.orm import Session
 
 from app import urls
 from app.errors import NotFound
+from app.labels.queries import is_labelled
+from app.labels.schemas import UnitLabel
 from app.numbers import format_count
 from app.plots import Plot, activation_plot
 from app.search.questions import logit_query, token_query
+from app.sources.queries import find_source
 from app.units.cells import CellRow, ColourScale, cell_row, colour_scale
 from app.units.queries import example_kinds, get_unit, list_examples, unit_tokens
 from app.units.schemas import (
@@ -175,6 +178,7 @@ class UnitPage(ExamplesPart):
 
     plot: Plot | None
     token_shares: list[TokenShare]
+    is_labelled: bool
 
     @property
     def kind_name(self) -> str:
@@ -201,6 +205,21 @@ class UnitPage(ExamplesPart):
         if sample.n_windows:
             words += f", or in fewer than about 3 in {format_count(sample.n_windows)} windows,"
         return f"{words} may be missing from it."
+
+    @property
+    def label(self) -> UnitLabel | None:
+        """The automatic label over the corpus shown."""
+        corpus = self.stats.corpus
+        return next((each for each in self.unit.labels if each.corpus == corpus), None)
+
+    @property
+    def label_href(self) -> str:
+        """The evidence for the label, and against it."""
+        assert self.label is not None
+        unit, corpus = self.unit, self.view.corpus
+        return urls.evidence(
+            unit.model, unit.source, unit.index, rule=self.label.text, corpus=corpus
+        )
 
     @property
     def evidence_href(self) -> str:
@@ -249,6 +268,7 @@ def unit_page(session: Session, model: str, source: str, index: int, view: View)
     """The page of a unit. Raises NotFound for a unit or a corpus that is not there."""
     unit = get_unit(session, model, source, index)
     stats = _stats_over(unit, view.corpus)
+    scan = find_source(session, model, source).scan_over(view.corpus)
     return UnitPage(
         unit=unit,
         stats=stats,
@@ -258,6 +278,7 @@ def unit_page(session: Session, model: str, source: str, index: int, view: View)
         kinds=example_kinds(session, model, source, index, corpus=view.corpus),
         plot=activation_plot(stats.histogram, stats.intervals),
         token_shares=unit_tokens(session, model, source, index, corpus=view.corpus),
+        is_labelled=is_labelled(session, scan.scan.id, scan.scan_source.source_id),
     )
 
 

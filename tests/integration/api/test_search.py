@@ -26,8 +26,13 @@ def test_an_address_of_nothing_here_finds_nothing(get: Get, q: str) -> None:
     assert get(PATH, q=q)["items"] == []
 
 
-def test_what_is_no_address_is_refused_with_what_to_do(client: TestClient) -> None:
-    answer = client.get(f"/api/v1{PATH}", params={"q": "the French neuron"})
+def test_words_that_no_label_has_find_nothing(get: Get) -> None:
+    assert get(PATH, q="the French neuron") == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize("q", ["", "(", "\0", "'"])
+def test_what_holds_no_word_is_refused_with_what_to_do(client: TestClient, q: str) -> None:
+    answer = client.get(f"/api/v1{PATH}", params={"q": q})
     assert answer.status_code == 422
     assert "token=" in answer.json()["detail"]
 

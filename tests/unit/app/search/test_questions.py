@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.search.questions import Question, logit_query, parse_question, token_query
+from app.search.questions import Question, label_query, logit_query, parse_question, token_query
 
 
 @given(st.text())
@@ -13,9 +13,14 @@ def test_a_token_offered_is_understood_as_that_token(token: str) -> None:
     assert parse_question(logit_query(token)) == Question("logit", token)
 
 
+@given(st.text(min_size=1).filter(str.strip))
+def test_words_offered_are_understood_as_words_of_labels(words: str) -> None:
+    assert parse_question(label_query(words)) == Question("label", words.strip())
+
+
 @given(st.text())
 def test_any_input_is_understood(q: str) -> None:
-    assert parse_question(q).kind in ("nothing", "address", "token", "logit", "rule")
+    assert parse_question(q).kind in ("nothing", "address", "token", "logit", "label", "rule")
 
 
 @pytest.mark.parametrize(
@@ -32,6 +37,8 @@ def test_any_input_is_understood(q: str) -> None:
         ('"\\n\\t"', "token", "\n\t"),
         ("logit: Paris", "logit", "Paris"),
         ('LOGIT:" Paris"', "logit", " Paris"),
+        ("label: after import", "label", "after import"),
+        ('"label: x"', "token", "label: x"),
         ('"', "token", '"'),
         ('"""', "token", '"""'),
         ('logit: """', "logit", '"""'),
