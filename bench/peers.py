@@ -164,7 +164,9 @@ def _fastest(model: LoadedModel, windows: Sequence[torch.Tensor], do: Forward) -
     with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         began = time.perf_counter()
         list(pool.map(run, range(n_threads), [n_threads] * n_threads))
-        return min(alone, time.perf_counter() - began)
+        by_batch = time.perf_counter() - began
+    torch.set_num_threads(n_threads)  # else threads to come would be told 1
+    return min(alone, by_batch)
 
 
 def _ask_neighbours(engine: Engine) -> float:

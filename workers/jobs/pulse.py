@@ -105,7 +105,7 @@ class Pulse:
         try:
             self._beat()
             queue.sweep(self._engine)
-        except DBAPIError as error:
+        except (DBAPIError, ConnectorException) as error:
             logger.warning("no sign of life could be given: %s", error)
         self._thread.start()
 

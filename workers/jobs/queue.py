@@ -124,6 +124,7 @@ def sweep(engine: Engine) -> None:
         lock = text("SELECT pg_try_advisory_xact_lock(hashtext('unitscope.sweep'))")
         if not session.scalar(lock):
             return
+        session.execute(text("SET LOCAL lock_timeout = '2s'"))  # the pulse is not to wait for it
         session.execute(_DROP_STALLED, {"seconds": _SECONDS_STALLED})
         session.execute(_FORGET_WORKERS, {"seconds": _SECONDS_KEPT})
         unfinished = select(Scan.id, Scan.priority).where(Scan.status.in_(("queued", "running")))

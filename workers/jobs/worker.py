@@ -20,7 +20,7 @@ from procrastinate.exceptions import ConnectorException
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from app import embedded
+from app import db, embedded
 from app.config import get_settings
 from app.errors import AppError, InvalidInput
 from workers.jobs import claims, ledger, queue
@@ -115,8 +115,12 @@ class ShardWorker:
 
     async def _serve_once(self) -> None:
         url = self._engine.url.set(drivername="postgresql")
-        conninfo = url.render_as_string(hide_password=False)
-        connector = procrastinate.PsycopgConnector(conninfo=conninfo, min_size=1, max_size=3)
+        connector = procrastinate.PsycopgConnector(
+            conninfo=url.render_as_string(hide_password=False),
+            kwargs=db.CONNECT_ARGS,
+            min_size=1,
+            max_size=3,
+        )
         app = procrastinate.App(connector=connector)
         app.task(name=queue.RUN_SHARD)(self._run_shard)
         async with app.open_async():
