@@ -27,12 +27,16 @@ class FireSettings:
 
     `seconds_alive`: after so long without a sign of life it is taken for dead (None: as ever).
     `slowness`: seconds that each batch takes longer, and each flush before its commit.
+    `seconds_between_flushes`: within a shard. `seconds_merged`: what is merged waits for so long
+    before it is committed.
     """
 
     address: str
     data_dir: Path
     seconds_alive: float | None = 1.5
     slowness: float = 0.01
+    seconds_between_flushes: float = 0.1
+    seconds_merged: float = 0.0
     arguments: tuple[str, ...] = ("worker", "--threads", "1")
     is_deadly: bool = False  # dies of the first windows that it scans
 
@@ -71,13 +75,14 @@ def _slow_down(settings: FireSettings) -> None:
         worker._SECONDS_BETWEEN_CONNECTIONS = 0.2
         worker._SECONDS_BETWEEN_POLLS = 0.3
         session._SECONDS_BETWEEN_TRIES = 0.2
+    session.SECONDS_BETWEEN_FLUSHES = settings.seconds_between_flushes
     memory_plan.BATCH_TOKENS["cpu"] = BATCH_TOKENS
     draw = random.Random(os.getpid())
 
-    def after(function: Callable[..., Any]) -> Callable[..., Any]:
+    def after(function: Callable[..., Any], seconds: float = 0.0) -> Callable[..., Any]:
         def slow(*args: Any, **kwargs: Any) -> Any:
             found = function(*args, **kwargs)
-            time.sleep(draw.expovariate(1 / settings.slowness))
+            time.sleep(seconds or draw.expovariate(1 / settings.slowness))
             return found
 
         return slow
@@ -96,4 +101,4 @@ def _slow_down(settings: FireSettings) -> None:
     scan._update = deadly if settings.is_deadly else after(scan._update)  # type: ignore
     session.partials.write = after(session.partials.write)
     session.AtlasWriter.write = after(session.AtlasWriter.write)  # type: ignore[method-assign]
-    session.finish_scan = after(session.finish_scan)  # type: ignore[attr-defined]
+    session.finish_scan = after(session.finish_scan, settings.seconds_merged)  # type: ignore
