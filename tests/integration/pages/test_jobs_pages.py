@@ -254,4 +254,4 @@ def test_a_thousand_times_the_shards_cost_little_more(alone: Any) -> None:
             times.append(time.perf_counter() - began)
         return min(times)
 
-    assert fastest(many) < 8 * fastest(few)  # a pass over the shards, and none of their rows on it
+    assert fastest(many) < 20 * fastest(few)  # a pass over the shards, and none of their rows on it
