@@ -74,6 +74,7 @@ def _slow_down(settings: FireSettings) -> None:
         pulse.SECONDS_BETWEEN_BEATS = settings.seconds_alive / 8
         worker._SECONDS_BETWEEN_CONNECTIONS = 0.2
         worker._SECONDS_BETWEEN_POLLS = 0.3
+        worker._SECONDS_TO_CONNECT = 1.0
         session._SECONDS_BETWEEN_TRIES = 0.2
     session.SECONDS_BETWEEN_FLUSHES = settings.seconds_between_flushes
     memory_plan.BATCH_TOKENS["cpu"] = BATCH_TOKENS

@@ -23,14 +23,17 @@ def log_to_console(level: int) -> None:
 
 def in_a_line(error: BaseException) -> str:
     """The first line of what it says, without statements and their values."""
+    if isinstance(error, ConnectorException) and error.__cause__ is not None:
+        error = error.__cause__
     said = getattr(error, "message", None) or str(getattr(error, "orig", None) or error).strip()
     return next(iter(said.splitlines()), type(error).__name__)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
+    """Not what the queue says of its database: the worker says the same, or takes no harm."""
     error = record.exc_info[1] if record.exc_info else None
-    while isinstance(error, ConnectorException) and error.__cause__ is not None:
-        error = error.__cause__
+    if isinstance(error, ConnectorException):
+        return False
     if isinstance(error, DBAPIError):
         error = error.orig
     return not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)

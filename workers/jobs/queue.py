@@ -105,14 +105,20 @@ def is_under_way(session: Session, scan_id: int) -> bool:
 
 
 def has_work(engine: Engine, queues: Sequence[str] | None) -> bool:
-    """Whether a shard waits in these queues (None: in any), be it for later."""
-    query = text(
-        "SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'todo' "
-        "AND task_name = :task AND (:is_all OR queue_name = ANY(:queues)))"
+    """Whether a job of these queues (None: of any) has a shard left, in whosever hands.
+
+    Who has it may die of it; that it is free shows only when its worker was not seen for long.
+    """
+    query = (
+        select(Scan.id)
+        .join(Shard, Shard.scan_id == Scan.id)
+        .where(Scan.status.in_(("queued", "running")), Shard.status != "done")
+        .distinct()
     )
-    given = {"task": RUN_SHARD, "is_all": queues is None, "queues": list(queues or ())}
     with db.session(engine) as session:
-        return bool(session.scalar(query, given))
+        return any(
+            queues is None or queue_name(scan_id) in queues for scan_id in session.scalars(query)
+        )
 
 
 def sweep(engine: Engine) -> None:

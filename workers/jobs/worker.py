@@ -37,6 +37,8 @@ RETRYABLE = (DBAPIError, psycopg.Error, StorageFull, OSError, MemoryError)
 """What may go better another time, or on another machine."""
 _SECONDS_BETWEEN_CONNECTIONS = 1.0
 _SECONDS_BETWEEN_POLLS = 2.0
+_SECONDS_TO_CONNECT = 5.0
+"""The queue's own patience, several times over when a worker leaves while the database is away."""
 _MOST_SECONDS_BACK = 60.0
 _SECONDS_UNFIT, _SECONDS_LEFT_TO_OTHERS = 60.0, 5.0
 
@@ -120,6 +122,7 @@ class ShardWorker:
             kwargs=db.CONNECT_ARGS,
             min_size=1,
             max_size=3,
+            timeout=_SECONDS_TO_CONNECT,
         )
         app = procrastinate.App(connector=connector)
         app.task(name=queue.RUN_SHARD)(self._run_shard)

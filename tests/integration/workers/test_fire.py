@@ -16,7 +16,7 @@ from app.errors import Conflict
 from app.jobs import commands
 from app.models import Corpus, Scan, Shard, Worker
 from tests.conftest import StartCluster
-from tests.databases import Cluster
+from tests.databases import Cluster, Server
 from tests.fire import (
     is_over,
     scan_under_fire,
@@ -203,11 +203,7 @@ def test_a_scan_that_is_being_completed_is_not_cancelled(
 def test_a_request_that_is_made_twice_at_once_is_carried_out_once(
     engine: Engine, requests: list[IndexRequest], undisturbed: list[ScanResults], tmp_path: Path
 ) -> None:
-    asked = requests[0]
-    arguments = ["index", asked.model, "--corpus", asked.corpus, "--sae", asked.saes[0]]
-    arguments += ["--neurons", asked.neurons, "--device", asked.device, "--threads", "1"]
-    arguments += ["--context", str(asked.context), "--atlas-tokens", str(asked.atlas_tokens)]
-    settings = replace(CALM, arguments=tuple(arguments))
+    settings = replace(CALM, arguments=command(requests[0]))
     with workers_on(engine, tmp_path, 2, settings) as workers:
         for process in workers.running:
             process.join(SECONDS)
@@ -218,6 +214,57 @@ def test_a_request_that_is_made_twice_at_once_is_carried_out_once(
         assert len(session.scalars(select(Corpus)).all()) == 1
     assert n_scanned == scan.n_tokens
     assert found(engine).differences(undisturbed[0]) == []
+
+
+def test_a_command_that_waits_survives_the_database(
+    cluster: Cluster,
+    engine: Engine,
+    requests: list[IndexRequest],
+    undisturbed: list[ScanResults],
+    tmp_path: Path,
+) -> None:
+    settings = replace(CALM, arguments=command(requests[0]))
+    with workers_on(engine, tmp_path, 1, settings) as workers:
+        wait_for(lambda: workers.n_tokens_scanned() > 0)
+        server(cluster).stop()
+        server(cluster).start()
+        workers.running[0].join(SECONDS)
+        assert workers.running[0].exitcode == 0, workers.logs()
+        assert "waiting for it" in workers.logs()
+        assert "Traceback" not in workers.logs()
+    assert found(engine).differences(undisturbed[0]) == []
+
+
+def test_a_worker_leaves_though_the_database_is_away(
+    cluster: Cluster, engine: Engine, requests: list[IndexRequest], tmp_path: Path
+) -> None:
+    begin(engine, requests[0])
+    with workers_on(engine, tmp_path, 2, SLOW) as workers:
+        wait_for(lambda: workers.n_tokens_scanned() > 0)
+        wait_for(lambda: len(seen(engine)) == 2)
+        server(cluster).stop()
+        try:
+            codes = [end(process, signal.SIGTERM) for process in workers.running]
+            logs = workers.logs()
+        finally:
+            server(cluster).start()
+    assert codes == [0, 0], logs
+    assert "Traceback" not in logs
+
+
+def test_a_worker_that_ends_by_itself_ends_when_nothing_is_left(
+    engine: Engine, requests: list[IndexRequest], tmp_path: Path
+) -> None:
+    scan_id = begin(engine, requests[0]).scan_ids[0]
+    with workers_on(engine, tmp_path, 1, SLOW) as workers:
+        wait_for(lambda: workers.n_tokens_scanned() > 0)
+        end(workers.running[0], signal.SIGKILL)
+        workers.reap()
+        once = replace(workers.settings, slowness=0.001, arguments=("worker", "--once"))
+        [process] = workers.start(1, once)
+        process.join(SECONDS)
+        assert process.exitcode == 0, workers.logs()
+    assert is_over(engine, scan_id)
 
 
 def test_the_job_of_higher_priority_comes_first(
@@ -250,6 +297,19 @@ def test_two_workers_carry_out_two_scans_at_once(
 def begin(engine: Engine, request: IndexRequest) -> IndexResult:
     """Leaves it to workers."""
     return run_index(request, engine, Silent())
+
+
+def command(asked: IndexRequest) -> tuple[str, ...]:
+    """The same request as a command, that waits; its shards are of the usual size."""
+    options = ["index", asked.model, "--corpus", asked.corpus, "--sae", asked.saes[0]]
+    options += ["--neurons", asked.neurons, "--device", asked.device, "--threads", "1"]
+    options += ["--context", str(asked.context), "--atlas-tokens", str(asked.atlas_tokens)]
+    return tuple(options)
+
+
+def server(cluster: Cluster) -> Server:
+    assert cluster.server is not None
+    return cluster.server
 
 
 def end(process: ForkServerProcess, number: int) -> int:
