@@ -24,12 +24,14 @@ from tests import fire_worker
 from tests.databases import Cluster
 from tests.fire_worker import BATCH_TOKENS, FireSettings
 from tests.scan_results import ScanResults, read_results
+from tests.tiny_saes import make_sae
 from workers import memory_plan
 from workers.index import IndexRequest, IndexResult, run_index
 from workers.jobs import queue
 from workers.progress import Silent
 
 SECONDS_AT_MOST = 120.0
+N_ATLAS, N_SHARD = 600, 700  # tokens
 _WORKER = "fire-worker"  # how the server knows their connections
 
 
@@ -290,7 +292,10 @@ def scan_under_fire(
         began = time.monotonic()
         with workers_on(engine, folder, n_workers, settings) as workers:
             fire = Fire(cluster, engine, workers, indexed.scan_ids[0], draw)
-            _burn(fire, n_workers, n_disturbances)
+            try:
+                _burn(fire, n_disturbances)
+            finally:
+                fire.thaw(is_all=True)
             n_scanned = workers.n_tokens_scanned()
         logs = workers.logs()
         seconds = time.monotonic() - began
@@ -302,7 +307,7 @@ def scan_under_fire(
     return FireReport(seed, seconds, fire.done, share, differences, workers.exit_codes, logs)
 
 
-def _burn(fire: Fire, n_workers: int, n_disturbances: int) -> None:
+def _burn(fire: Fire, n_disturbances: int) -> None:
     wait_for(lambda: fire.workers.n_tokens_scanned() > 0)
     until = time.monotonic() + SECONDS_AT_MOST
     while not is_over(fire.engine, fire.scan_id):
@@ -333,6 +338,25 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> float:
         assert time.monotonic() - began < seconds, "it never came to that"
         time.sleep(0.02)
     return time.monotonic() - began
+
+
+def small_request(model: Path, folder: Path, word: str = "foxes") -> IndexRequest:
+    """Two layers of neurons of a tiny model and an SAE over some 9,000 tokens, in many shards."""
+    sentences = (f"{i} quick brown {word} jump over {i * i} lazy dogs. " for i in range(300))
+    corpus = folder / f"{word}.txt"
+    corpus.write_text("".join(sentences))
+    return IndexRequest(
+        model=str(model),
+        corpus=str(corpus),
+        saes=[str(make_sae(folder / "sae"))],
+        neurons="0,2",
+        device="cpu",
+        context=16,
+        atlas_tokens=N_ATLAS,
+        shard_tokens=N_SHARD,
+        threads=1,
+        wait=False,
+    )
 
 
 def scan_undisturbed(cluster: Cluster, request: IndexRequest) -> tuple[IndexResult, ScanResults]:

@@ -100,6 +100,7 @@ def _slow_down(settings: FireSettings) -> None:
 
     pulse.Activity.add = adding  # type: ignore[method-assign]
     scan._update = deadly if settings.is_deadly else after(scan._update)  # type: ignore
-    session.partials.write = after(session.partials.write)
-    session.AtlasWriter.write = after(session.AtlasWriter.write)  # type: ignore[method-assign]
-    session.finish_scan = after(session.finish_scan, settings.seconds_merged)  # type: ignore
+    flushed: Any = session  # whose names are replaced
+    flushed.partials.write = after(flushed.partials.write)
+    flushed.AtlasWriter.write = after(flushed.AtlasWriter.write)
+    flushed.finish_scan = after(flushed.finish_scan, settings.seconds_merged)

@@ -103,7 +103,7 @@ class ShardWorker:
             except asyncio.CancelledError:
                 continue
             except (ConnectorException, psycopg.Error, DBAPIError, OSError) as error:
-                logger.warning("the database is away: %s", error)
+                logger.warning("connecting again: %s", error)
                 _revive_embedded(self._engine)
                 await asyncio.sleep(_SECONDS_BETWEEN_CONNECTIONS)
 

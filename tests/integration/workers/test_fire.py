@@ -18,21 +18,22 @@ from app.models import Corpus, Scan, Shard, Worker
 from tests.conftest import StartCluster
 from tests.databases import Cluster, Server
 from tests.fire import (
+    N_ATLAS,
+    N_SHARD,
     is_over,
     scan_under_fire,
     scan_undisturbed,
+    small_request,
     wait_for,
     workers_on,
 )
 from tests.fire_worker import FireSettings
 from tests.scan_results import ScanResults, read_results
-from tests.tiny_saes import make_sae
 from workers.index import IndexRequest, IndexResult, run_index
 from workers.jobs.claims import MOST_ATTEMPTS
 from workers.progress import Silent
 
 SECONDS = 60.0
-N_ATLAS, N_SHARD = 600, 700
 QUICK = FireSettings("", Path(), slowness=0.001)
 SLOW = replace(QUICK, slowness=0.1)
 CALM = replace(QUICK, seconds_alive=None, slowness=0.02)
@@ -49,26 +50,8 @@ def requests(
     model_directory: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> list[IndexRequest]:
     """Two layers of neurons and a small SAE, over one corpus and over another."""
-    folder = tmp_path_factory.mktemp("fire")
-    sae = make_sae(folder / "sae")
-    for name in ("foxes", "wolves"):
-        sentences = (f"{i} quick brown {name} jump over {i * i} lazy dogs. " for i in range(300))
-        (folder / f"{name}.txt").write_text("".join(sentences))
-    return [
-        IndexRequest(
-            model=str(model_directory("gpt2")),
-            corpus=str(folder / f"{name}.txt"),
-            saes=[str(sae)],
-            neurons="0,2",
-            device="cpu",
-            context=16,
-            atlas_tokens=N_ATLAS,
-            shard_tokens=N_SHARD,
-            threads=1,
-            wait=False,
-        )
-        for name in ("foxes", "wolves")
-    ]
+    folder, model = tmp_path_factory.mktemp("fire"), model_directory("gpt2")
+    return [small_request(model, folder, word) for word in ("foxes", "wolves")]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +73,7 @@ def test_a_scan_under_fire_finds_what_an_undisturbed_one_finds(
     report = scan_under_fire(*given, settings=settings)
     assert report.disturbances
     assert report.differences == []
-    assert "Traceback" not in logs_in(tmp_path)
+    assert "Traceback" not in report.logs
 
 
 def test_a_killed_worker_costs_what_it_had_not_flushed(
@@ -371,7 +354,3 @@ def found(engine: Engine) -> ScanResults:
     with db.session(engine) as session:
         corpus = session.scalars(select(Corpus.slug)).one()
     return read_results(engine, "tiny-gpt2", corpus)
-
-
-def logs_in(folder: Path) -> str:
-    return "\n".join(path.read_text() for path in sorted(folder.glob("*.log")))
