@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
-from bench import finishing, memory, peers, scan, similar, site, workers
+from bench import finishing, fire, memory, peers, scan, similar, site, workers
 from bench.models import DEMO_MODEL, GPT2_SMALL
 
 N_TOKENS = 131_072
@@ -52,6 +52,11 @@ def scans() -> Iterator[str]:
     yield from scan.table(scan.Asked([GPT2_SMALL], [128, 1024], n_tokens=49_152))
 
 
+def under_fire() -> list[str]:
+    """Scans that are disturbed all the time, by twenty seeds."""
+    return [fire.table(list(fire.burn(range(20), n_disturbances=30, n_workers=3)))]
+
+
 SECTIONS: dict[str, Callable[[], Iterable[str]]] = {
     "line": line,
     "scan": scans,
@@ -61,6 +66,7 @@ SECTIONS: dict[str, Callable[[], Iterable[str]]] = {
     "workers": workers.table,
     "growth": workers.growth_table,
     "similar": similar.table,
+    "fire": under_fire,
 }
 
 
