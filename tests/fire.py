@@ -331,7 +331,7 @@ def is_over(engine: Engine, scan_id: int) -> bool:
     return False
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> float:
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> float:
     """Returns when it holds, and how long that took; AssertionError where it never does."""
     began = time.monotonic()
     while not condition():

@@ -25,6 +25,7 @@ PRELOADED = [
 class FireSettings:
     """What a worker under fire is started with.
 
+    `address`: empty for the embedded database of the data directory.
     `seconds_alive`: after so long without a sign of life it is taken for dead (None: as ever).
     `slowness`: seconds that each batch takes longer, and each flush before its commit.
     `seconds_between_flushes`: within a shard. `seconds_merged`: what is merged waits for so long
@@ -47,10 +48,9 @@ BATCH_TOKENS = 128
 
 def run(settings: FireSettings, name: str) -> None:
     """Never returns. Says what it scans in `scanned`, a line a batch, and else in a log."""
-    os.environ |= {
-        "UNITSCOPE_DATABASE_URL": settings.address,
-        "UNITSCOPE_DATA_DIR": str(settings.data_dir),
-    }
+    os.environ["UNITSCOPE_DATA_DIR"] = str(settings.data_dir)
+    if settings.address:
+        os.environ["UNITSCOPE_DATABASE_URL"] = settings.address
     log = os.open(settings.data_dir / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 def log_to_console(level: int) -> None:
     """Sends what our own code says from `level` on, and others' warnings, to standard error."""
     handler = logging.StreamHandler()
+    handler.setLevel(level)
     handler.setFormatter(_InALine("%(asctime)s %(message)s"))
     handler.addFilter(_is_news)
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])

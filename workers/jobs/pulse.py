@@ -1,5 +1,8 @@
 """A worker's sign of life: a thread that writes its row every two seconds, and reads what it should
 stop doing. Now and then it also sweeps the queue. All times are the database server's.
+
+A flush waits for a database that is away, and the queue's loop for the flush; so it is here that an
+embedded one which broke down is started again.
 """
 
 import logging
@@ -16,7 +19,9 @@ from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
-from app import db
+from app import db, embedded
+from app.config import get_settings
+from app.errors import AppError
 from app.models import Scan, Shard, Worker
 from workers.jobs import queue
 from workers.jobs.claims import Claim
@@ -102,11 +107,7 @@ class Pulse:
 
         Unless the database is away just now: what is claimed before the next beat looks free.
         """
-        try:
-            self._beat()
-            queue.sweep(self._engine)
-        except (DBAPIError, ConnectorException) as error:
-            logger.warning("no sign of life could be given: %s", error)
+        self._try(is_sweep=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -123,12 +124,16 @@ class Pulse:
         n_beats = 0
         while not self._over.wait(SECONDS_BETWEEN_BEATS):
             n_beats += 1
-            try:
-                self._beat()
-                if n_beats % _BEATS_BETWEEN_SWEEPS == 0:
-                    queue.sweep(self._engine)
-            except (DBAPIError, ConnectorException) as error:
-                logger.warning("no sign of life could be given: %s", error)
+            self._try(is_sweep=n_beats % _BEATS_BETWEEN_SWEEPS == 0)
+
+    def _try(self, *, is_sweep: bool) -> None:
+        try:
+            self._beat()
+            if is_sweep:
+                queue.sweep(self._engine)
+        except (DBAPIError, ConnectorException) as error:
+            logger.warning("no sign of life could be given: %s", error)
+            _revive_embedded(self._engine)
 
     def _beat(self) -> None:
         with self._activity.changing:
@@ -163,3 +168,13 @@ class Pulse:
             )
         )
         return session.scalar(query) in ("queued", "running")
+
+
+def _revive_embedded(engine: Engine) -> None:
+    """Starts the embedded server again where ours is one and nobody else is left to do it."""
+    data_dir = get_settings().data_dir.expanduser().absolute()
+    if get_settings().database_url is None and str(data_dir) in str(engine.url.query.get("host")):
+        try:
+            embedded.start(data_dir)
+        except AppError as error:
+            logger.warning("%s", error.message)

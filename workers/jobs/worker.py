@@ -20,8 +20,7 @@ from procrastinate.exceptions import ConnectorException
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from app import db, embedded
-from app.config import get_settings
+from app import db
 from app.errors import AppError, InvalidInput
 from workers.jobs import claims, ledger, queue
 from workers.jobs.claims import Claim, ClaimLost
@@ -104,7 +103,6 @@ class ShardWorker:
                 continue
             except (ConnectorException, psycopg.Error, DBAPIError, OSError) as error:
                 logger.warning("connecting again: %s", error)
-                _revive_embedded(self._engine)
                 await asyncio.sleep(_SECONDS_BETWEEN_CONNECTIONS)
 
     def _is_through(self) -> bool:
@@ -224,13 +222,3 @@ class ShardWorker:
         if self._session is not None:
             self._session.close()
         self._session = None
-
-
-def _revive_embedded(engine: Engine) -> None:
-    """Starts the embedded server again where ours is one and nobody else is left to do it."""
-    data_dir = get_settings().data_dir.expanduser().absolute()
-    if get_settings().database_url is None and str(data_dir) in str(engine.url.query.get("host")):
-        try:
-            embedded.start(data_dir)
-        except AppError as error:
-            logger.warning("%s", error.message)

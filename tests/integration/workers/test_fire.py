@@ -7,19 +7,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import Engine, inspect, select, text
 
-from app import db, partitions
+from app import db, embedded, partitions
 from app.errors import Conflict
 from app.jobs import commands
 from app.models import Corpus, Scan, Shard, Worker
 from tests.conftest import StartCluster
-from tests.databases import Cluster, Server
+from tests.databases import Cluster, Server, sqlalchemy_url
 from tests.fire import (
     N_ATLAS,
     N_SHARD,
+    Workers,
     is_over,
     scan_under_fire,
     scan_undisturbed,
@@ -33,9 +35,9 @@ from workers.index import IndexRequest, IndexResult, run_index
 from workers.jobs.claims import MOST_ATTEMPTS
 from workers.progress import Silent
 
-SECONDS = 60.0
+SECONDS = 120.0
 QUICK = FireSettings("", Path(), slowness=0.001)
-SLOW = replace(QUICK, slowness=0.1)
+SLOW = replace(QUICK, slowness=0.05)
 CALM = replace(QUICK, seconds_alive=None, slowness=0.02)
 
 
@@ -146,7 +148,7 @@ def test_workers_leave_a_scan_that_is_cancelled_and_go_on_with_others(
     cancel: Callable[[int], None],
 ) -> None:
     scan_id = begin(engine, requests[0]).scan_ids[0]
-    with workers_on(engine, tmp_path, 2, replace(CALM, slowness=0.1)) as workers:
+    with workers_on(engine, tmp_path, 2, replace(CALM, slowness=0.05)) as workers:
         wait_for(lambda: all(s.status == "done" for s in shards(engine, scan_id)[:1]))
         wait_for(lambda: len(at_work(engine, scan_id)) == 2)
         cancel(scan_id)
@@ -216,6 +218,30 @@ def test_a_command_that_waits_survives_the_database(
         assert "waiting for it" in workers.logs()
         assert "Traceback" not in workers.logs()
     assert found(engine).differences(undisturbed[0]) == []
+
+
+def test_an_embedded_database_that_broke_down_is_started_again(
+    requests: list[IndexRequest], undisturbed: list[ScanResults]
+) -> None:
+    with TemporaryDirectory(prefix="unitscope-fire-") as name:
+        folder = Path(name)
+        workers = Workers(
+            replace(SLOW, slowness=0.03, data_dir=folder, arguments=command(requests[0]))
+        )
+        try:
+            [process] = workers.start(1)
+            wait_for(lambda: workers.n_tokens_scanned() > 0, SECONDS)
+            pid = (folder / embedded.DIRECTORY / "postmaster.pid").read_text().split()[0]
+            os.kill(int(pid), signal.SIGKILL)
+            process.join(SECONDS)
+            assert process.exitcode == 0, workers.logs()
+            assert "Traceback" not in workers.logs()
+            engine = db.make_engine(sqlalchemy_url(embedded.start(folder)))
+            assert found(engine).differences(undisturbed[0]) == []
+            engine.dispose()
+        finally:
+            workers.stop()
+            embedded.stop(folder)
 
 
 def test_a_worker_leaves_though_the_database_is_away(
