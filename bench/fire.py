@@ -42,7 +42,7 @@ def burn(seeds: Sequence[int], n_disturbances: int, n_workers: int) -> Iterator[
                     seed,
                     n_workers=n_workers,
                     n_disturbances=n_disturbances,
-                    settings=FireSettings("", data_dir),
+                    settings=FireSettings("", data_dir, slowness=0.03),
                 )
 
 

@@ -98,7 +98,7 @@ def test_a_worker_that_is_told_to_leave_repeats_nothing(
     engine: Engine, requests: list[IndexRequest], undisturbed: list[ScanResults], tmp_path: Path
 ) -> None:
     scan_id = begin(engine, requests[0]).scan_ids[0]
-    with workers_on(engine, tmp_path, 1, CALM) as workers:
+    with workers_on(engine, tmp_path, 1, replace(CALM, slowness=0.06)) as workers:
         wait_for(lambda: workers.n_tokens_scanned() > N_ATLAS + N_SHARD)
         assert end(workers.running[0], signal.SIGTERM) == 0
         left = shards(engine, scan_id)
@@ -106,7 +106,7 @@ def test_a_worker_that_is_told_to_leave_repeats_nothing(
         assert workers.n_tokens_scanned() == n_flushed(engine, scan_id)
         assert seen(engine) == []
         workers.reap()
-        workers.start(1)
+        workers.start(1, replace(workers.settings, slowness=0.001))
         wait_for(lambda: is_over(engine, scan_id), SECONDS)
         assert workers.n_tokens_scanned() == job(engine, scan_id).n_tokens
         assert "Traceback" not in workers.logs()
