@@ -1,4 +1,5 @@
-"""The scan beside its physical limit: the plain Hugging Face forward to the last hooked layer.
+"""The scan beside its physical limit: the plain Hugging Face forward to the last hooked layer, and
+of a dictionary the product with its encoder's matrix.
 
 Same model, same batches, same number of threads, a few batches each in turns, so that whatever
 else the machine does falls on all alike. The forward runs in two arrangements, all threads in one
@@ -133,14 +134,20 @@ def _take_turns(
     found: Timings,
 ) -> None:
     hooked = [part.source.hook_point for part in scanner.sources]
+    products = _encoder_matrices(model, scanner)
+
+    def run(replica: LoadedModel, batch: WindowBatch) -> None:
+        read = replica.run_to(batch.token_ids.to(model.device), None, hooked)
+        for hook_point, matrix in products:
+            read[hook_point] @ matrix
 
     def plain(some: list[WindowBatch]) -> None:
         for batch in some:
-            model.run_to(batch.token_ids.to(model.device), None, hooked)
+            run(model, batch)
 
     def forward(batch: WindowBatch) -> None:
         replica = scanner.replicas.get()
-        replica.run_to(batch.token_ids.to(model.device), None, hooked)
+        run(replica, batch)
         scanner.replicas.put(replica)
 
     def plain_by_batch(some: list[WindowBatch]) -> None:
@@ -158,6 +165,19 @@ def _take_turns(
             began = time.process_time()
             getattr(found, name).append(_seconds(model, do))
             found.cpu[name] += time.process_time() - began
+
+
+def _encoder_matrices(model: LoadedModel, scanner: Scanner) -> list[tuple[str, torch.Tensor]]:
+    """For each dictionary its hook point and a matrix of its encoder's shape."""
+    return [
+        (
+            hook_point,
+            torch.randn(model.width(hook_point), part.source.n_units).to(model.device, model.dtype),
+        )
+        for part in scanner.sources
+        if part.source.kind != "neuron"
+        for hook_point in [part.source.hook_point]
+    ]
 
 
 def _finish(scanner: Scanner) -> None:
