@@ -9,7 +9,6 @@ one of them. Rows are locked in one order everywhere: the scan's, then the shard
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import Engine, func, select, text, update
@@ -17,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from app import db
 from app.models import Scan, Shard, Worker
-from app.models.jobs import SECONDS_ALIVE
 from workers.jobs import ledger, queue
 
 MOST_ATTEMPTS = 5
@@ -171,14 +169,6 @@ def _is_ours(shard: Shard | None, held: Claim) -> bool:
     if shard is None or shard.worker_id != held.worker_id:
         return False
     return shard.status == "running" and shard.n_windows_done == held.n_windows_done
-
-
-def has_others(engine: Engine, worker_id: UUID) -> bool:
-    """Whether any other worker is alive."""
-    recent = func.now() - timedelta(seconds=SECONDS_ALIVE)
-    query = select(Worker.id).where(Worker.id != worker_id, Worker.seen_at > recent).limit(1)
-    with db.session(engine) as session:
-        return session.scalar(query) is not None
 
 
 def hand_back(

@@ -21,7 +21,6 @@ from sqlalchemy.exc import DBAPIError
 
 from app import db, embedded
 from app.config import get_settings
-from app.errors import AppError
 from app.models import Scan, Shard, Worker
 from workers.jobs import queue
 from workers.jobs.claims import Claim
@@ -100,6 +99,7 @@ class Pulse:
         self.worker_id: UUID = uuid4()
         self._engine, self._device, self._activity = engine, device, activity
         self._over = Event()
+        self._is_away = False
         self._thread = Thread(target=self._run, name="pulse", daemon=True)
 
     def start(self) -> None:
@@ -129,11 +129,20 @@ class Pulse:
     def _try(self, *, is_sweep: bool) -> None:
         try:
             self._beat()
+            if self._is_away:
+                self._is_away = False
+                logger.warning("the database is back")
             if is_sweep:
                 queue.sweep(self._engine)
         except (DBAPIError, ConnectorException) as error:
+            self._say_away(error)
+            embedded.revive(get_settings().data_dir, self._engine.url)
+
+    def _say_away(self, error: Exception) -> None:
+        """Once for each time that it is away."""
+        if not self._is_away:
             logger.warning("no sign of life could be given: %s", error)
-            _revive_embedded(self._engine)
+        self._is_away = True
 
     def _beat(self) -> None:
         with self._activity.changing:
@@ -168,13 +177,3 @@ class Pulse:
             )
         )
         return session.scalar(query) in ("queued", "running")
-
-
-def _revive_embedded(engine: Engine) -> None:
-    """Starts the embedded server again where ours is one and nobody else is left to do it."""
-    data_dir = get_settings().data_dir.expanduser().absolute()
-    if get_settings().database_url is None and str(data_dir) in str(engine.url.query.get("host")):
-        try:
-            embedded.start(data_dir)
-        except AppError as error:
-            logger.warning("%s", error.message)

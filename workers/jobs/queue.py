@@ -104,8 +104,8 @@ def is_under_way(session: Session, scan_id: int) -> bool:
     return session.scalar(query) is not None
 
 
-def has_work(engine: Engine, queues: Sequence[str] | None) -> bool:
-    """Whether a job of these queues (None: of any) has a shard left, in whosever hands.
+def scans_with_work(engine: Engine, queues: Sequence[str] | None) -> set[int]:
+    """The jobs of these queues (None: of any) that have a shard left, in whosever hands.
 
     Who has it may die of it; that it is free shows only when its worker was not seen for long.
     """
@@ -116,9 +116,11 @@ def has_work(engine: Engine, queues: Sequence[str] | None) -> bool:
         .distinct()
     )
     with db.session(engine) as session:
-        return any(
-            queues is None or queue_name(scan_id) in queues for scan_id in session.scalars(query)
-        )
+        return {
+            scan_id
+            for scan_id in session.scalars(query)
+            if queues is None or queue_name(scan_id) in queues
+        }
 
 
 def sweep(engine: Engine) -> None:

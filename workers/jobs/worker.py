@@ -10,7 +10,7 @@ is then free after a few seconds, and goes on from its last flush.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from threading import Event
 
 import procrastinate
@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from app import db
-from app.errors import AppError, InvalidInput
+from app.errors import AppError, Conflict, InvalidInput
 from workers.jobs import claims, ledger, queue
 from workers.jobs.claims import Claim, ClaimLost
 from workers.jobs.loading import Loaded
@@ -29,6 +29,7 @@ from workers.jobs.options import WorkerOptions
 from workers.jobs.pulse import Activity, Pulse
 from workers.jobs.session import HandedBack, ScanSession, Unfinished, Unfit
 from workers.sinks.copying import StorageFull
+from workers.sources.language_models import choose_device
 
 logger = logging.getLogger("unitscope.worker")
 
@@ -43,14 +44,18 @@ _SECONDS_UNFIT, _SECONDS_LEFT_TO_OTHERS = 60.0, 5.0
 
 
 class ShardWorker:
-    """One worker; `queues` are the scans that it serves, None for all."""
+    """One worker; `queues` are the scans that it serves, None for all.
+
+    Raises InvalidInput for a device that this machine does not have.
+    """
 
     def __init__(
         self, engine: Engine, options: WorkerOptions, queues: Sequence[str] | None = None
     ) -> None:
         self._engine, self._options, self._queues = engine, options, queues
         self._activity = Activity()
-        self._pulse = Pulse(engine, options.device, self._activity)
+        self._device = str(choose_device(options.device))
+        self._pulse = Pulse(engine, self._device, self._activity)
         self._session: ScanSession | None = None
         self._leaving = Event()
         self._unfit: dict[int, float] = {}
@@ -63,8 +68,12 @@ class ShardWorker:
         self._session = ScanSession(self._engine, scan_id, self._options, loaded)
 
     def run(self) -> None:
-        """Serves until `leave`; a database that goes away is waited for."""
+        """Serves until `leave`; a database that goes away is waited for.
+
+        One that should end by itself raises Conflict where what is left cannot be done here.
+        """
         self._pulse.start()
+        logger.info("working on %s", self._device)
         try:
             asyncio.run(self._serve())
         except BaseException as error:
@@ -108,7 +117,10 @@ class ShardWorker:
     def _is_through(self) -> bool:
         """Whether nothing is left to do; where something is, some time has passed."""
         queue.sweep(self._engine)
-        if not queue.has_work(self._engine, self._queues):
+        left = queue.scans_with_work(self._engine, self._queues)
+        if left <= self._unfit.keys():
+            if left:
+                raise Conflict(_nothing_for_us(left))
             return True
         self._leaving.wait(_SECONDS_BETWEEN_CONNECTIONS)
         return False
@@ -158,8 +170,10 @@ class ShardWorker:
             self._activity.end()
 
     def _carry_out(self, held: Claim) -> None:
+        logger.info("job %s, shard %s (%s): begun", held.scan_id, held.index, held.kind)
         try:
             self._session_of(held.scan_id).carry_out(held, self._activity)
+            logger.info("job %s, shard %s (%s): done", held.scan_id, held.index, held.kind)
             if held.kind == "finish":
                 self._forget_session()
         except Unfit as error:
@@ -180,15 +194,14 @@ class ShardWorker:
             self._give_back(held, error)
 
     def _refuse(self, held: Claim, reason: str) -> None:
-        """Leaves a scan that cannot be done here to others; without any, attempts run out.
+        """Leaves a scan that cannot be done here to others, also to those that come later.
 
         A worker that serves this scan alone says so to the process that waits for it.
         """
         logger.warning("job %s cannot be done here: %s", held.scan_id, reason)
         self._forget_session()
         self._unfit[held.scan_id] = time.monotonic() + _SECONDS_UNFIT
-        is_alone = not claims.has_others(self._engine, self._pulse.worker_id)
-        claims.hand_back(self._engine, held, error=reason, is_counted=is_alone)
+        claims.hand_back(self._engine, held, error=reason, is_counted=False)
         if self._queues is not None:
             self._failure = InvalidInput(reason)
 
@@ -200,7 +213,8 @@ class ShardWorker:
         """
         if self._unfit.get(scan_id, 0.0) < time.monotonic():
             return False
-        self._leaving.wait(_SECONDS_LEFT_TO_OTHERS)
+        if not self._options.is_once:
+            self._leaving.wait(_SECONDS_LEFT_TO_OTHERS)
         return True
 
     def _give_back(self, held: Claim, error: BaseException) -> None:
@@ -222,3 +236,11 @@ class ShardWorker:
         if self._session is not None:
             self._session.close()
         self._session = None
+
+
+def _nothing_for_us(scan_ids: Collection[int]) -> str:
+    named = ", ".join(f"job {scan_id}" for scan_id in sorted(scan_ids))
+    return (
+        f"What is left cannot be done by this worker: {named}. `unitscope jobs show` says why; "
+        "start a worker where it can be done, or drop it with `unitscope jobs cancel`."
+    )

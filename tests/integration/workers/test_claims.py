@@ -256,10 +256,10 @@ def test_there_is_work_while_a_shard_is_left_in_whosever_hands(
     with db.session(engine) as session:
         session.execute(text("DELETE FROM procrastinate_jobs"))
     given = (None, ours, others)
-    assert [queue.has_work(engine, queues) for queues in given] == [True, True, False]
+    assert [bool(queue.scans_with_work(engine, queues)) for queues in given] == [True, True, False]
     with db.session(engine) as session:
         service.cancel(session, scan_id)
-    assert not queue.has_work(engine, None)
+    assert not queue.scans_with_work(engine, None)
 
 
 def test_the_finish_comes_last(engine: Engine, begin: Begin, worker: Callable[[], UUID]) -> None:

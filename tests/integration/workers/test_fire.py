@@ -2,6 +2,7 @@
 what an undisturbed scan finds, and little is done twice."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -274,6 +275,40 @@ def test_a_worker_that_ends_by_itself_ends_when_nothing_is_left(
         process.join(SECONDS)
         assert process.exitcode == 0, workers.logs()
     assert is_over(engine, scan_id)
+
+
+def test_a_job_that_cannot_be_done_here_waits_for_who_can(
+    engine: Engine, requests: list[IndexRequest], tmp_path: Path
+) -> None:
+    away = tmp_path / "model"
+    shutil.copytree(requests[0].model, away)
+    scan_id = begin(engine, requests[0].model_copy(update={"model": str(away)})).scan_ids[0]
+    away.rename(tmp_path / "elsewhere")
+    with workers_on(engine, tmp_path, 0, SLOW) as workers:
+        for _ in range(2):
+            once = replace(workers.settings, arguments=("worker", "--once"))
+            [process] = workers.start(1, once)
+            process.join(SECONDS)
+            assert process.exitcode == 1, workers.logs()
+        assert "What is left cannot be done by this worker" in workers.logs()
+        assert "No model at" in workers.logs()
+        assert all(shard.n_attempts == 0 for shard in shards(engine, scan_id))
+        (tmp_path / "elsewhere").rename(away)
+        workers.start(1)
+        wait_for(lambda: is_over(engine, scan_id), SECONDS)
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta"])
+def test_a_worker_with_a_device_that_is_not_here_ends_at_once(
+    engine: Engine, tmp_path: Path, device: str
+) -> None:
+    with workers_on(engine, tmp_path, 0, SLOW) as workers:
+        [process] = workers.start(
+            1, replace(workers.settings, arguments=("worker", "--device", device))
+        )
+        process.join(SECONDS)
+        assert process.exitcode == 1
+        assert f"--device {device}" in workers.logs()
 
 
 def test_the_job_of_higher_priority_comes_first(
