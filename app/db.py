@@ -20,6 +20,16 @@ from app.errors import DatabaseUnavailable, SchemaMismatch
 
 ROOT = Path(__file__).resolve().parent.parent
 MINIMUM_SERVER_VERSION = 15
+CONNECT_ARGS: dict[str, str | int] = {
+    "client_encoding": "utf8",  # else a server's SQL_ASCII gives bytes for text
+    "connect_timeout": 10,
+    # A server that vanished without a word is noticed within a minute or so, not after hours.
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""For libpq, which leaves out what is for TCP alone where it uses a socket in a directory."""
 
 
 def database_url() -> str:
@@ -51,7 +61,7 @@ def make_engine(url: str) -> Engine:
     """An engine on `url`, checked to reach a server that is new enough."""
     engine = create_engine(
         url,
-        connect_args={"client_encoding": "utf8"},  # else a server's SQL_ASCII gives bytes for text
+        connect_args=CONNECT_ARGS,
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=10,

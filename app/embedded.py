@@ -10,6 +10,7 @@ of users that a kill leaves wrong, and opens every parent directory for reading.
 
 import atexit
 import fcntl
+import logging
 import os
 import shutil
 import threading
@@ -20,6 +21,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
+from sqlalchemy.engine import URL
 
 from app import postmaster
 from app.errors import DatabaseUnavailable
@@ -42,6 +44,8 @@ class _Hold:
 
 _holds: dict[Path, _Hold] = {}
 _threads = threading.Lock()
+_reviving = threading.Lock()
+logger = logging.getLogger("unitscope")
 
 
 def start(data_dir: Path) -> str:
@@ -59,6 +63,24 @@ def start(data_dir: Path) -> str:
             _join(data_dir)
             _create_database(socket_dir)
     return address(socket_dir, DATABASE)
+
+
+def revive(data_dir: Path, url: URL) -> None:
+    """Starts the server again where `url` is its address and it broke down; says so where not.
+
+    For whoever finds that the database is away. Any number may call it at once; one does it.
+    """
+    data_dir = data_dir.expanduser().absolute()
+    if data_dir not in _holds or str(data_dir) not in str(url.query.get("host")):
+        return
+    if not _reviving.acquire(blocking=False):
+        return
+    try:
+        start(data_dir)
+    except DatabaseUnavailable as error:
+        logger.warning("%s", error.message)
+    finally:
+        _reviving.release()
 
 
 def stop(data_dir: Path) -> None:

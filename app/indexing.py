@@ -29,13 +29,16 @@ def index(options: dict[str, Any], fingerprint: str | None) -> str:
     remembered under it once it is complete. Raises AppError for what a person can mend.
     """
     engine = db.get_engine()
-    db.prepare(engine)
+    with _database_explained():
+        db.prepare(engine)
 
     from pydantic import ValidationError
 
     from workers.index import IndexRequest, run_index
+    from workers.jobs.console import log_to_console
     from workers.progress import TerminalProgress
 
+    log_to_console(logging.ERROR)
     try:
         request = IndexRequest(**options)
     except ValidationError as error:
@@ -57,15 +60,15 @@ def work(options: dict[str, Any]) -> None:
     process at once; even then only what was not flushed is done again.
     """
     engine = db.get_engine()
-    db.prepare(engine)
+    with _database_explained():
+        db.prepare(engine)
 
+    from workers.jobs.console import log_to_console
     from workers.jobs.options import WorkerOptions
     from workers.jobs.worker import ShardWorker
 
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
-    logger = logging.getLogger("unitscope")
-    logger.setLevel(logging.INFO)
-    then = partial(after_scan, engine, report=logger.info)
+    log_to_console(logging.INFO)
+    then = partial(after_scan, engine, report=logging.getLogger("unitscope").info)
     worker = ShardWorker(engine, WorkerOptions(**options), after_scan=then)
 
     def leave(number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil
@@ -75,8 +76,14 @@ def running_socket(directory: Path) -> Path | None:
         return None
     if not lines or not _is_postmaster(int(lines[0]), directory):
         file.unlink(missing_ok=True)
+        _forget_socket(directory)
         return None
     return _await_ready(directory, None)
+
+
+def _forget_socket(directory: Path) -> None:
+    """Removes a dead server's socket lock: PostgreSQL believes it while its process is a zombie."""
+    (directory / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
 
 
 def launch(directory: Path) -> Path:
@@ -104,6 +111,8 @@ def launch(directory: Path) -> Path:
             **_as_user(user),
         )
     _launched[directory] = server
+    # One that breaks down is waited for at once: a zombie would pass for a server that runs.
+    Thread(target=server.wait, name="postmaster", daemon=True).start()
     return _await_ready(directory, server)
 
 

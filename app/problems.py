@@ -7,7 +7,9 @@ JSON. A failure that nobody foresaw is logged, and answered without its details.
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
+from threading import Thread
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -18,7 +20,8 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import urls
+from app import embedded, urls
+from app.config import get_settings
 from app.errors import AppError, DatabaseUnavailable
 from app.templating import answer
 
@@ -179,7 +182,12 @@ def _where_to_look(request: Request) -> str:
 
 
 def _on_lost_database(request: Request, error: SQLAlchemyError) -> Response:
-    log.error("The database does not answer: %s", error)
+    said = str(getattr(error, "orig", None) or error).strip()
+    log.error("The database does not answer: %s", next(iter(said.splitlines()), "no reason given"))
+    engine = request.app.state.engine
+    if engine is not None:  # in the background: this answer is not kept waiting
+        revive = partial(embedded.revive, get_settings().data_dir, engine.url)
+        Thread(target=revive, name="revive", daemon=True).start()
     lost = DatabaseUnavailable(
         "The database does not answer, or refused the query for want of resources. Try again in "
         f"a few seconds; {urls.READYZ} and the server's log say more."

@@ -164,7 +164,9 @@ def _fastest(model: LoadedModel, windows: Sequence[torch.Tensor], do: Forward) -
     with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         began = time.perf_counter()
         list(pool.map(run, range(n_threads), [n_threads] * n_threads))
-        return min(alone, time.perf_counter() - began)
+        by_batch = time.perf_counter() - began
+    torch.set_num_threads(n_threads)  # else threads to come would be told 1
+    return min(alone, by_batch)
 
 
 def _ask_neighbours(engine: Engine) -> float:
@@ -177,16 +179,26 @@ def _ask_neighbours(engine: Engine) -> float:
     return time.perf_counter() - began
 
 
+def table(n_tokens: int = N_TOKENS) -> list[str]:
+    """Markdown, a line a figure."""
+    found = measure(n_tokens)
+    return [
+        "| the peers' workload | |",
+        "|---|---|",
+        f"| full forward | {found.forward:.2f} s |",
+        f"| forward to the SAE, with the encoder's product | {found.floor:.2f} s |",
+        f"| the whole job | {found.job:.2f} s |",
+        f"| neighbours of {N_NEIGHBOURS} latents | {found.neighbours:.2f} s |",
+        f"| job ÷ full forward | {found.job / found.forward:.2f} |",
+        f"| job and those neighbours ÷ full forward | {found.ratio:.2f} |",
+    ]
+
+
 def main() -> None:
-    """Prints the figures."""
+    """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, default=N_TOKENS)
-    found = measure(parser.parse_args().tokens)
-    print(f"full forward                       {found.forward:8.2f} s")
-    print(f"to the SAE, with the encoder's product {found.floor:6.2f} s")
-    print(f"the whole job                      {found.job:8.2f} s")
-    print(f"neighbours of {N_NEIGHBOURS} latents           {found.neighbours:8.2f} s")
-    print(f"job and neighbours ÷ full forward  {found.ratio:8.2f}")
+    print(*table(parser.parse_args().tokens), sep="\n")
 
 
 if __name__ == "__main__":

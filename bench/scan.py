@@ -1,4 +1,5 @@
-"""The scan beside its physical limit: the plain Hugging Face forward to the last hooked layer.
+"""The scan beside its physical limit: the plain Hugging Face forward to the last hooked layer, and
+of a dictionary the product with its encoder's matrix.
 
 Same model, same batches, same number of threads, a few batches each in turns, so that whatever
 else the machine does falls on all alike. The forward runs in two arrangements, all threads in one
@@ -11,7 +12,7 @@ import argparse
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -133,14 +134,20 @@ def _take_turns(
     found: Timings,
 ) -> None:
     hooked = [part.source.hook_point for part in scanner.sources]
+    products = _encoder_matrices(model, scanner)
+
+    def run(replica: LoadedModel, batch: WindowBatch) -> None:
+        read = replica.run_to(batch.token_ids.to(model.device), None, hooked)
+        for hook_point, matrix in products:
+            read[hook_point] @ matrix
 
     def plain(some: list[WindowBatch]) -> None:
         for batch in some:
-            model.run_to(batch.token_ids.to(model.device), None, hooked)
+            run(model, batch)
 
     def forward(batch: WindowBatch) -> None:
         replica = scanner.replicas.get()
-        replica.run_to(batch.token_ids.to(model.device), None, hooked)
+        run(replica, batch)
         scanner.replicas.put(replica)
 
     def plain_by_batch(some: list[WindowBatch]) -> None:
@@ -158,6 +165,19 @@ def _take_turns(
             began = time.process_time()
             getattr(found, name).append(_seconds(model, do))
             found.cpu[name] += time.process_time() - began
+
+
+def _encoder_matrices(model: LoadedModel, scanner: Scanner) -> list[tuple[str, torch.Tensor]]:
+    """For each dictionary its hook point and a matrix of its encoder's shape."""
+    return [
+        (
+            hook_point,
+            torch.randn(model.width(hook_point), part.source.n_units).to(model.device, model.dtype),
+        )
+        for part in scanner.sources
+        if part.source.kind != "neuron"
+        for hook_point in [part.source.hook_point]
+    ]
 
 
 def _finish(scanner: Scanner) -> None:
@@ -203,37 +223,41 @@ def _seconds(model: LoadedModel, do: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def main() -> None:
-    """Prints a table: a line for each model, context and choice of sources."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", default=["demo"], help=f"demo, {GPT2_SMALL} or a path")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--tokens", type=int, default=262_144)
-    parser.add_argument("--context", type=int, nargs="+", default=[128])
-    parser.add_argument("--top-k", type=int, default=20)
-    parser.add_argument("--read", nargs="+", choices=READINGS, default=list(READINGS))
-    given = parser.parse_args()
-    print(f"{torch.get_num_threads()} threads, {given.tokens:,} tokens, top {given.top_k}")
-    print()
-    print("| model | context | read | forward s | scan s | ratio | of turns | of cpu | stages |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for name in given.models:
+@dataclass(frozen=True)
+class Asked:
+    """What a table measures."""
+
+    models: Sequence[str] = ("demo",)
+    contexts: Sequence[int] = (128,)
+    readings: Sequence[str] = READINGS
+    n_tokens: int = 262_144
+    top_k: int = 20
+    device: str = "auto"
+
+
+def table(asked: Asked) -> Iterator[str]:
+    """Markdown, a line for each model, context and choice of sources, as they are measured."""
+    yield f"{torch.get_num_threads()} threads, {asked.n_tokens:,} tokens, top {asked.top_k}"
+    yield ""
+    yield "| model | context | read | forward s | scan s | ratio | of turns | of cpu | stages |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for name in asked.models:
         with open_model(name) as subject:
-            for context in given.context:
-                for reading in given.read:
-                    print(_line(subject, context, reading, given), flush=True)
+            for context in asked.contexts:
+                for reading in asked.readings:
+                    yield _line(subject, context, reading, asked)
 
 
-def _line(subject: Subject, context: int, reading: str, given: argparse.Namespace) -> str:
+def _line(subject: Subject, context: int, reading: str, asked: Asked) -> str:
     saes = {"neurons": (), "sae": subject.saes[:1], "all": subject.saes}[reading]
     found = measure(
         str(subject.directory),
-        given.tokens,
+        asked.n_tokens,
         context,
-        given.top_k,
+        asked.top_k,
         saes,
         has_neurons=reading != "sae",
-        device=given.device,
+        device=asked.device,
     )
     of_cpu = found.cpu["plain_by_batch"]
     stages = ", ".join(f"{name} {took / of_cpu:.3f}" for name, took in found.stages.items())
@@ -242,6 +266,21 @@ def _line(subject: Subject, context: int, reading: str, given: argparse.Namespac
         f"| {subject.name} | {context} | {reading} | {forward:.2f} | {ours:.2f} "
         f"| {found.ratio:.3f} | {found.median_ratio:.3f} | {found.cpu_ratio:.3f} | {stages} |"
     )
+
+
+def main() -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=["demo"], help=f"demo, {GPT2_SMALL} or a path")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--tokens", type=int, default=262_144)
+    parser.add_argument("--context", type=int, nargs="+", default=[128])
+    parser.add_argument("--top-k", type=int, default=20)
+    parser.add_argument("--read", nargs="+", choices=READINGS, default=list(READINGS))
+    given = parser.parse_args()
+    asked = Asked(given.models, given.context, given.read, given.tokens, given.top_k, given.device)
+    for line in table(asked):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -76,10 +76,17 @@ def _median(ask: Callable[[], Nearest]) -> float:
     return statistics.median(_time(ask) for _ in range(N_QUESTIONS))
 
 
-if __name__ == "__main__":
+def table() -> list[str]:
+    """Markdown, a line for each size."""
+    lines = ["| units | first answer | by activation | by direction |", "|---|---|---|---|"]
     for n_units, n_sources in ((10_240, 8), (36_864, 12)):
         found = measure(n_units, n_sources)
-        print(
+        lines.append(
             f"| {n_units:,} | {found.first:.2f} s | {found.activation * 1e3:.0f} ms "
             f"| {found.direction * 1e3:.0f} ms |"
         )
+    return lines
+
+
+if __name__ == "__main__":
+    print(*table(), sep="\n")

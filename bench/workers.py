@@ -111,20 +111,30 @@ def growth() -> dict[str, float]:
         return {name: here.seconds(**asked) for name, asked in jobs.items()}
 
 
+def table() -> list[str]:
+    """Markdown, a line for each number of workers."""
+    found = by_workers()
+    lines = ["| workers, one thread each | seconds | tokens/s | × one |", "|---|---|---|---|"]
+    for n, seconds in found.items():
+        rate = N_TOKENS / seconds
+        lines.append(f"| {n} | {seconds:.1f} | {rate:,.0f} | {found[1] / seconds:.2f} |")
+    return lines
+
+
+def growth_table() -> list[str]:
+    """Markdown, a line a job."""
+    lines = ["| one worker of one thread | seconds |", "|---|---|"]
+    return [*lines, *(f"| {name} | {seconds:.1f} |" for name, seconds in growth().items())]
+
+
 def main() -> None:
     """Prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--growth", action="store_true", help="the second table as well")
     asked = parser.parse_args()
-    found = by_workers()
-    for n, seconds in found.items():
-        rate = N_TOKENS / seconds
-        print(
-            f"{n} workers: {seconds:6.1f} s, {rate:8,.0f} tokens/s, {found[1] / seconds:.2f} × one"
-        )
+    print(*table(), sep="\n")
     if asked.growth:
-        for name, seconds in growth().items():
-            print(f"{name}: {seconds:.1f} s")
+        print("", *growth_table(), sep="\n")
 
 
 if __name__ == "__main__":

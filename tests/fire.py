@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import psycopg
@@ -23,12 +24,15 @@ from tests import fire_worker
 from tests.databases import Cluster
 from tests.fire_worker import BATCH_TOKENS, FireSettings
 from tests.scan_results import ScanResults, read_results
+from tests.tiny_saes import make_sae
 from workers import memory_plan
 from workers.index import IndexRequest, IndexResult, run_index
 from workers.jobs import queue
 from workers.progress import Silent
 
 SECONDS_AT_MOST = 120.0
+N_ATLAS, N_SHARD = 600, 700  # tokens
+_WORKER = "fire-worker"  # how the server knows their connections
 
 
 def _context() -> ForkServerContext:
@@ -45,6 +49,7 @@ class Workers:
     settings: FireSettings
     running: list[ForkServerProcess] = field(default_factory=list)
     n_started: int = 0
+    exit_codes: list[int] = field(default_factory=list)
 
     def start(self, n: int, settings: FireSettings | None = None) -> list[ForkServerProcess]:
         """Starts `n` more; they are at work after a second or so."""
@@ -64,6 +69,7 @@ class Workers:
         for process in ended:
             self.running.remove(process)
             process.join()
+            self.exit_codes.append(process.exitcode or 0)
             process.close()
         return len(ended)
 
@@ -88,7 +94,8 @@ class Workers:
 @contextmanager
 def workers_on(engine: Engine, data_dir: Path, n: int, settings: FireSettings) -> Iterator[Workers]:
     """`n` workers for the engine's database; whoever is left at the end is killed."""
-    address = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    url = engine.url.set(drivername="postgresql").update_query_dict({"application_name": _WORKER})
+    address = url.render_as_string(hide_password=False)
     workers = Workers(replace(settings, address=address, data_dir=data_dir))
     workers.start(n)
     try:
@@ -108,7 +115,7 @@ class Fire:
     draw: random.Random
     done: list[str] = field(default_factory=list)
     frozen: list[tuple[float, int]] = field(default_factory=list)
-    is_full: bool = False
+    full: set[str] = field(default_factory=set)
 
     def disturb(self) -> None:
         """One disturbance."""
@@ -120,11 +127,14 @@ class Fire:
             self.restart: 1,
             self.fill: 2,
             self.deliver_twice: 2,
+            self.lose_tasks: 1,
+            self.forget: 1,
+            self.hang: 2,
             self.sweep: 1,
         }
         kind = self.draw.choices(list(kinds), list(kinds.values()))[0]
         self.done.append(kind.__name__)
-        with suppress(DBAPIError, psycopg.Error, ProcessLookupError):
+        with suppress(DBAPIError, psycopg.Error, ProcessLookupError, PermissionError):
             kind()
 
     def kill(self) -> None:
@@ -137,48 +147,47 @@ class Fire:
 
     def freeze(self) -> None:
         """A worker is thought dead, and wakes up later."""
-        pid = self._some_worker()
-        os.kill(pid, signal.SIGSTOP)
         alive = self.workers.settings.seconds_alive or 15.0
-        self.frozen.append((time.monotonic() + alive * self.draw.uniform(0.3, 2.5), pid))
+        self._freeze(self._some_worker(), alive * self.draw.uniform(0.3, 2.5))
 
     def cut(self) -> None:
         """Connections end, at any point of their transactions."""
+        pids = self._backends()
         with self._connect() as connection:
-            pids = connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-                "AND pid <> pg_backend_pid()"
-            ).fetchall()
-            for (pid,) in self.draw.sample(pids, min(len(pids), self.draw.randint(1, 6))):
+            for pid in self.draw.sample(pids, min(len(pids), self.draw.randint(1, 6))):
                 connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+    def hang(self) -> None:
+        """A connection answers nothing for a while."""
+        pids = [pid for pid in self._backends() if pid not in {pid for _, pid in self.frozen}]
+        if pids:
+            self._freeze(self.draw.choice(pids), self.draw.uniform(0.1, 1.5))
 
     def restart(self) -> None:
         """PostgreSQL breaks down, and comes back after a while."""
         assert self.cluster.server is not None
+        self.thaw(is_all=True)
         self.cluster.server.stop()
         time.sleep(self.draw.uniform(0, 1))
         self.cluster.server.start()
 
     def fill(self) -> None:
-        """The database's disk has no room for what is flushed, for a while."""
-        table = partitions.name("partials", self.scan_id)
+        """The database's disk has no room for what is flushed or completed, for a while."""
         with self._connect() as connection:
             connection.execute(_FULL)
-            connection.execute(
-                f"CREATE TRIGGER full_disk BEFORE INSERT ON {table} EXECUTE FUNCTION full_disk()"
-            )
-        self.is_full = True
+            for table in self._filling():
+                connection.execute(
+                    f"CREATE TRIGGER full_disk BEFORE INSERT ON {table} "
+                    "EXECUTE FUNCTION full_disk()"
+                )
+                self.full.add(table)
 
     def make_room(self) -> None:
         """It has room again."""
-        table = partitions.name("partials", self.scan_id)
         with suppress(psycopg.Error), self._connect() as connection:
-            connection.execute(f"DROP TRIGGER IF EXISTS full_disk ON {table}")
-            self.is_full = False
-        with suppress(psycopg.errors.UndefinedTable), self._connect() as connection:
-            connection.execute(f"SELECT 1 FROM {table} LIMIT 1")
-            return
-        self.is_full = False
+            for table in self.full & {*self._filling()}:
+                connection.execute(f"DROP TRIGGER IF EXISTS full_disk ON {table}")
+            self.full.clear()
 
     def deliver_twice(self) -> None:
         """Shards that are taken, or done, are in the queue again."""
@@ -186,6 +195,17 @@ class Fire:
             shards = session.scalars(select(Shard.index).where(Shard.scan_id == self.scan_id)).all()
             for shard in self.draw.sample(shards, min(len(shards), 5)):
                 queue.defer(session, self.scan_id, 0, shard)
+
+    def lose_tasks(self) -> None:
+        """Tasks are gone, also of shards that are in hand."""
+        with self._connect() as connection:
+            connection.execute("DELETE FROM procrastinate_jobs WHERE random() < 0.5")
+
+    def forget(self) -> None:
+        """Workers' signs of life are gone, as of those that slept for an hour."""
+        table = self.draw.choice(["workers", "procrastinate_workers"])
+        with self._connect() as connection:
+            connection.execute(f"DELETE FROM {table}")
 
     def sweep(self) -> None:
         """The queue is swept out of turn."""
@@ -200,6 +220,26 @@ class Fire:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
+    def _freeze(self, pid: int, seconds: float) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        self.frozen.append((time.monotonic() + seconds, pid))
+
+    def _backends(self) -> list[int]:
+        """Processes of the server that serve workers."""
+        query = (
+            "SELECT pid FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = %s"
+        )
+        with self._connect() as connection:
+            return [pid for (pid,) in connection.execute(query, [_WORKER]).fetchall()]
+
+    def _filling(self) -> list[str]:
+        """Tables that flushes and the finish write to, as far as they are there."""
+        tables = [partitions.name("partials", self.scan_id), "scan_sources"]
+        with self._connect() as connection:
+            query = "SELECT tablename FROM pg_tables WHERE tablename = ANY(%s)"
+            return [name for (name,) in connection.execute(query, [tables]).fetchall()]
+
     def _some_worker(self) -> int:
         pids = [process.pid for process in self.workers.running if process.is_alive()]
         if not pids:
@@ -208,7 +248,7 @@ class Fire:
         assert pid is not None
         return pid
 
-    def _connect(self) -> psycopg.Connection[tuple[int]]:
+    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         url = self.engine.url.set(drivername="postgresql")
         address = url.render_as_string(hide_password=False)
         return psycopg.connect(address, autocommit=True, options="-c lock_timeout=2s")
@@ -230,6 +270,8 @@ class FireReport:
     disturbances: list[str]
     share_repeated: float
     differences: list[str]
+    exit_codes: list[int]
+    logs: str
 
 
 def scan_under_fire(
@@ -250,24 +292,29 @@ def scan_under_fire(
         began = time.monotonic()
         with workers_on(engine, folder, n_workers, settings) as workers:
             fire = Fire(cluster, engine, workers, indexed.scan_ids[0], draw)
-            _burn(fire, n_workers, n_disturbances)
+            try:
+                _burn(fire, n_disturbances)
+            finally:
+                fire.thaw(is_all=True)
             n_scanned = workers.n_tokens_scanned()
+        logs = workers.logs()
         seconds = time.monotonic() - began
         results = read_results(engine, indexed.model_slug, indexed.corpus_slug)
         with db.session(engine) as session:
             n_tokens = session.get_one(Scan, indexed.scan_ids[0]).n_tokens
         differences = results.differences(wanted)
-    return FireReport(seed, seconds, fire.done, n_scanned / n_tokens - 1, differences)
+    share = n_scanned / n_tokens - 1
+    return FireReport(seed, seconds, fire.done, share, differences, workers.exit_codes, logs)
 
 
-def _burn(fire: Fire, n_workers: int, n_disturbances: int) -> None:
+def _burn(fire: Fire, n_disturbances: int) -> None:
     wait_for(lambda: fire.workers.n_tokens_scanned() > 0)
     until = time.monotonic() + SECONDS_AT_MOST
     while not is_over(fire.engine, fire.scan_id):
         assert time.monotonic() < until, f"{fire.done}\n{fire.workers.logs()[-20000:]}"
         time.sleep(fire.draw.uniform(0.05, 0.4))
         fire.workers.start(fire.workers.reap())
-        if fire.is_full:
+        if fire.full:
             fire.make_room()
         is_left = len(fire.done) < n_disturbances
         fire.thaw(is_all=not is_left)
@@ -284,13 +331,32 @@ def is_over(engine: Engine, scan_id: int) -> bool:
     return False
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> float:
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> float:
     """Returns when it holds, and how long that took; AssertionError where it never does."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, "it never came to that"
         time.sleep(0.02)
     return time.monotonic() - began
+
+
+def small_request(model: Path, folder: Path, word: str = "foxes") -> IndexRequest:
+    """Two layers of neurons of a tiny model and an SAE over some 9,000 tokens, in many shards."""
+    sentences = (f"{i} quick brown {word} jump over {i * i} lazy dogs. " for i in range(300))
+    corpus = folder / f"{word}.txt"
+    corpus.write_text("".join(sentences))
+    return IndexRequest(
+        model=str(model),
+        corpus=str(corpus),
+        saes=[str(make_sae(folder / "sae"))],
+        neurons="0,2",
+        device="cpu",
+        context=16,
+        atlas_tokens=N_ATLAS,
+        shard_tokens=N_SHARD,
+        threads=1,
+        wait=False,
+    )
 
 
 def scan_undisturbed(cluster: Cluster, request: IndexRequest) -> tuple[IndexResult, ScanResults]:

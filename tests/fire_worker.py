@@ -25,14 +25,19 @@ PRELOADED = [
 class FireSettings:
     """What a worker under fire is started with.
 
+    `address`: empty for the embedded database of the data directory.
     `seconds_alive`: after so long without a sign of life it is taken for dead (None: as ever).
     `slowness`: seconds that each batch takes longer, and each flush before its commit.
+    `seconds_between_flushes`: within a shard. `seconds_merged`: what is merged waits for so long
+    before it is committed.
     """
 
     address: str
     data_dir: Path
     seconds_alive: float | None = 1.5
     slowness: float = 0.01
+    seconds_between_flushes: float = 0.1
+    seconds_merged: float = 0.0
     arguments: tuple[str, ...] = ("worker", "--threads", "1")
     is_deadly: bool = False  # dies of the first windows that it scans
 
@@ -43,10 +48,9 @@ BATCH_TOKENS = 128
 
 def run(settings: FireSettings, name: str) -> None:
     """Never returns. Says what it scans in `scanned`, a line a batch, and else in a log."""
-    os.environ |= {
-        "UNITSCOPE_DATABASE_URL": settings.address,
-        "UNITSCOPE_DATA_DIR": str(settings.data_dir),
-    }
+    os.environ["UNITSCOPE_DATA_DIR"] = str(settings.data_dir)
+    if settings.address:
+        os.environ["UNITSCOPE_DATABASE_URL"] = settings.address
     log = os.open(settings.data_dir / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)
@@ -70,14 +74,16 @@ def _slow_down(settings: FireSettings) -> None:
         pulse.SECONDS_BETWEEN_BEATS = settings.seconds_alive / 8
         worker._SECONDS_BETWEEN_CONNECTIONS = 0.2
         worker._SECONDS_BETWEEN_POLLS = 0.3
+        worker._SECONDS_TO_CONNECT = 1.0
         session._SECONDS_BETWEEN_TRIES = 0.2
+    session.SECONDS_BETWEEN_FLUSHES = settings.seconds_between_flushes
     memory_plan.BATCH_TOKENS["cpu"] = BATCH_TOKENS
     draw = random.Random(os.getpid())
 
-    def after(function: Callable[..., Any]) -> Callable[..., Any]:
+    def after(function: Callable[..., Any], seconds: float = 0.0) -> Callable[..., Any]:
         def slow(*args: Any, **kwargs: Any) -> Any:
             found = function(*args, **kwargs)
-            time.sleep(draw.expovariate(1 / settings.slowness))
+            time.sleep(seconds or draw.expovariate(1 / settings.slowness))
             return found
 
         return slow
@@ -94,6 +100,7 @@ def _slow_down(settings: FireSettings) -> None:
 
     pulse.Activity.add = adding  # type: ignore[method-assign]
     scan._update = deadly if settings.is_deadly else after(scan._update)  # type: ignore
-    session.partials.write = after(session.partials.write)
-    session.AtlasWriter.write = after(session.AtlasWriter.write)  # type: ignore[method-assign]
-    session.finish_scan = after(session.finish_scan)  # type: ignore[attr-defined]
+    flushed: Any = session  # whose names are replaced
+    flushed.partials.write = after(flushed.partials.write)
+    flushed.AtlasWriter.write = after(flushed.AtlasWriter.write)
+    flushed.finish_scan = after(flushed.finish_scan, settings.seconds_merged)

@@ -82,11 +82,11 @@ def read_results(engine: Engine, model_slug: str, corpus_slug: str) -> ScanResul
 
 def _of(session: Session, current: ScanSource) -> Iterator[tuple[str, Key, Row]]:
     """Everything that belongs to a current source."""
-    for entity in (UnitStats, Examples, Atlas, AtlasPiece):
-        of_scan = entity.scan_id == current.scan_id
-        yield from _rows(session, entity, of_scan & (entity.source_id == current.source_id))
-    for entity in (Unit, Directions):
-        yield from _rows(session, entity, entity.source_id == current.source_id)
+    for scanned in (UnitStats, Examples, Atlas, AtlasPiece):
+        of_scan = scanned.scan_id == current.scan_id
+        yield from _rows(session, scanned, of_scan & (scanned.source_id == current.source_id))
+    for stored in (Unit, Directions):
+        yield from _rows(session, stored, stored.source_id == current.source_id)
 
 
 def _rows(

@@ -27,6 +27,7 @@ from workers.jobs.options import WorkerOptions
 from workers.jobs.plan import LEAST_SHARD_TOKENS
 from workers.jobs.settings import PlannedSource, ScanRequest, ScanSettings
 from workers.jobs.worker import ShardWorker
+from workers.memory import n_cores
 from workers.memory_plan import plan_memory
 from workers.progress import Progress
 from workers.sinks import models
@@ -152,7 +153,8 @@ class _Job:
         sources = _load_sources(request, model)
         if request.wait:
             given = {"top_k": request.top_k, "context": request.context}
-            plan_memory(model, sources, **given, n_threads=request.threads or 1)
+            n_threads = min(request.threads or 1, n_cores())
+            plan_memory(model, sources, **given, n_threads=n_threads)
         with db.session(engine) as session:
             found = models.find_model(session, model)
             if found is None:

@@ -5,6 +5,7 @@ batch faults the same pages in again, one by one: 7% of a small model's forward.
 """
 
 import ctypes
+import os
 import sys
 from pathlib import Path
 
@@ -21,6 +22,13 @@ _VERSIONS = (
 # mallopt's parameters, in glibc's malloc.h, and the largest threshold that it takes.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MOST_KEPT, _AHEAD, _LARGEST = 1 << 30, 64 << 20, 32 << 20
+
+
+def n_cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def keep_freed_memory() -> bool:

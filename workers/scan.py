@@ -32,7 +32,7 @@ from workers.kernels import extremes, fused, moments, triton_stats, window_stats
 from workers.kernels.extremes import Extremes
 from workers.kernels.moments import Moments
 from workers.kernels.window_stats import WindowStats
-from workers.memory import keep_freed_memory
+from workers.memory import keep_freed_memory, n_cores
 from workers.memory_plan import N_ACTIVE, READ_BYTES, MemoryPlan, plan_memory
 from workers.sources.language_models import LoadedModel
 from workers.sources.replicas import replicate
@@ -286,7 +286,7 @@ def open_scanner(
     windows. `n_threads`: None for as many as torch uses. Raises TooLittleMemory.
     """
     keep_freed_memory()
-    n_all = n_threads or torch.get_num_threads()
+    n_all = min(n_threads or torch.get_num_threads(), n_cores())
     memory = plan_memory(model, sources, top_k=top_k, context=context, n_threads=n_all)
     parts = [_start(source, top_k, context, seed, model.device) for source in sources]
     n_batches, n_inside = memory.n_batches, max(n_all // memory.n_batches, 1)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.jobs.pages import JobPage
+from app.jobs.pages import JobPage, status_words
 from app.jobs.schemas import JobDetail, JobWorker
 from app.numbers import format_count, format_share, format_short_count
 from app.times import format_about, format_duration, format_moment
@@ -66,6 +66,8 @@ def _facts(page: JobPage, url: str) -> Iterable[tuple[str, str]]:
     yield "job", f"{job.id}, {url}"
     yield "status", page.status_words
     yield "model", f"{job.model} over {job.corpus}"
+    if job.priority:
+        yield "priority", str(job.priority)
     yield "sources", printable(", ".join(source.source for source in job.sources))
     yield "tokens", f"{format_count(job.n_tokens_done)} of {_or_none(job.n_tokens)}"
     yield "done", _share(job)
@@ -88,7 +90,8 @@ def _facts(page: JobPage, url: str) -> Iterable[tuple[str, str]]:
 
 def _job_row(job: JobDetail) -> tuple[str, ...]:
     tokens = format_short_count(job.n_tokens) if job.n_tokens else ""
-    shown = (str(job.id), job.status, job.model, job.corpus, _share(job), tokens)
+    status = status_words(job) if sys.stdout.isatty() else job.status
+    shown = (str(job.id), status, job.model, job.corpus, _share(job), tokens)
     begun = _begun(job).removesuffix(" UTC")
     return (*shown, _rate(job.tokens_per_second), _left(job), begun)
 

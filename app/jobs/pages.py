@@ -111,6 +111,8 @@ def status_words(job: JobDetail) -> str:
     """The status for people."""
     if job.status == "running" and job.shards.n and not job.workers:
         return "begun, waiting for a worker"
+    if job.status == "running" and job.share_done == 1:
+        return "scanned, being stored"
     return STATUS_WORDS[job.status]
 
 

@@ -54,6 +54,7 @@ def detail(
     return JobDetail(
         id=scan.id,
         status=cast("JobStatus", scan.status),
+        priority=scan.priority,
         model=model,
         corpus=corpus,
         sources=_sources(scan, model, corpus, readable),

@@ -52,6 +52,7 @@ class JobDetail(BaseModel):
 
     id: int
     status: JobStatus
+    priority: int = Field(description="Jobs of higher priority come first.")
     model: str
     corpus: str
     sources: list[JobSource]

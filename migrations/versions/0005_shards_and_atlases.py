@@ -30,6 +30,7 @@ DROP TYPE IF EXISTS procrastinate_job_to_defer_v1, procrastinate_job_event_type,
 
 def upgrade() -> None:
     _add_columns()
+    _end_what_no_worker_can_take_up()
     _create_jobs()
     _create_atlases()
     # As psycopg itself runs it: many statements, and percent signs that are no parameters.
@@ -49,6 +50,18 @@ def _add_columns() -> None:
     for name in ("interval_share_errors", "interval_mass_errors"):
         errors = postgresql.ARRAY(sa.REAL())
         op.add_column("unit_stats", sa.Column(name, errors, server_default="{}", nullable=False))
+
+
+def _end_what_no_worker_can_take_up() -> None:
+    """Scans that were interrupted have no shards, and would seem to run for ever."""
+    op.execute(
+        """
+        UPDATE scans SET status = 'failed', finished_at = now(), error =
+            'It was interrupted under an older version, which scanned in one process. '
+            'Run the same index command again: it begins a new job.'
+        WHERE status IN ('queued', 'running')
+        """
+    )
 
 
 def _create_jobs() -> None:

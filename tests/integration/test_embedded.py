@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from app import embedded, postmaster
 from app.errors import DatabaseUnavailable
@@ -106,9 +108,21 @@ def test_a_killed_server_is_started_again(data_dir: Path) -> None:
     embedded.start(data_dir)
     file = data_dir / embedded.DIRECTORY / "postmaster.pid"
     os.kill(int(file.read_text().splitlines()[0]), signal.SIGKILL)
-    postmaster._launched[data_dir / embedded.DIRECTORY].wait()
-    with user_process(data_dir):
+    with user_process(data_dir):  # while we, whose child it was, go on
         assert answers(data_dir)
+
+
+def test_whoever_finds_the_server_gone_starts_it_again(data_dir: Path) -> None:
+    url = make_url(embedded.start(data_dir))
+    file = data_dir / embedded.DIRECTORY / "postmaster.pid"
+    os.kill(int(file.read_text().splitlines()[0]), signal.SIGKILL)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: embedded.revive(data_dir, url), range(4)))
+    assert answers(data_dir)
+    embedded.revive(data_dir, make_url("postgresql:///elsewhere"))
+    embedded.stop(data_dir)
+    embedded.revive(data_dir, url)
+    assert not answers(data_dir)
 
 
 def test_a_stale_pid_file_that_names_some_other_process_is_removed(data_dir: Path) -> None:

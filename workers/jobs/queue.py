@@ -104,15 +104,23 @@ def is_under_way(session: Session, scan_id: int) -> bool:
     return session.scalar(query) is not None
 
 
-def has_work(engine: Engine, queues: Sequence[str] | None) -> bool:
-    """Whether a shard waits in these queues (None: in any), be it for later."""
-    query = text(
-        "SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'todo' "
-        "AND task_name = :task AND (:is_all OR queue_name = ANY(:queues)))"
+def scans_with_work(engine: Engine, queues: Sequence[str] | None) -> set[int]:
+    """The jobs of these queues (None: of any) that have a shard left, in whosever hands.
+
+    Who has it may die of it; that it is free shows only when its worker was not seen for long.
+    """
+    query = (
+        select(Scan.id)
+        .join(Shard, Shard.scan_id == Scan.id)
+        .where(Scan.status.in_(("queued", "running")), Shard.status != "done")
+        .distinct()
     )
-    given = {"task": RUN_SHARD, "is_all": queues is None, "queues": list(queues or ())}
     with db.session(engine) as session:
-        return bool(session.scalar(query, given))
+        return {
+            scan_id
+            for scan_id in session.scalars(query)
+            if queues is None or queue_name(scan_id) in queues
+        }
 
 
 def sweep(engine: Engine) -> None:
@@ -124,6 +132,7 @@ def sweep(engine: Engine) -> None:
         lock = text("SELECT pg_try_advisory_xact_lock(hashtext('unitscope.sweep'))")
         if not session.scalar(lock):
             return
+        session.execute(text("SET LOCAL lock_timeout = '2s'"))  # the pulse is not to wait for it
         session.execute(_DROP_STALLED, {"seconds": _SECONDS_STALLED})
         session.execute(_FORGET_WORKERS, {"seconds": _SECONDS_KEPT})
         unfinished = select(Scan.id, Scan.priority).where(Scan.status.in_(("queued", "running")))

@@ -30,6 +30,7 @@ from workers.atlas import AtlasBuilder
 from workers.finish import finish_atlas
 from workers.jobs import claims
 from workers.jobs.claims import Claim
+from workers.jobs.console import in_a_line
 from workers.jobs.finishing import finish_scan
 from workers.jobs.follow import SECONDS_OF_PATIENCE
 from workers.jobs.loading import Loaded, load
@@ -300,7 +301,7 @@ class ScanSession:
                 if activity.should_stop.is_set() or time.monotonic() > until:
                     raise
                 logger.warning("job %s: waiting for the database: %s", self.scan_id, error)
-                activity.say(f"waiting: {_in_short(error)}")
+                activity.say(f"waiting: {in_a_line(error)}")
                 activity.should_stop.wait(_SECONDS_BETWEEN_TRIES)
                 activity.say("storing")
 
@@ -309,9 +310,3 @@ def _go_on(activity: Activity) -> None:
     """Raises HandedBack once we were told to stop."""
     if activity.should_stop.is_set():
         raise HandedBack
-
-
-def _in_short(error: Exception) -> str:
-    """One line for people."""
-    said = getattr(error, "message", None) or str(getattr(error, "orig", None) or error)
-    return next(iter(said.splitlines()), type(error).__name__)

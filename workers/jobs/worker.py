@@ -10,7 +10,7 @@ is then free after a few seconds, and goes on from its last flush.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from threading import Event
 
 import procrastinate
@@ -20,9 +20,8 @@ from procrastinate.exceptions import ConnectorException
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from app import embedded
-from app.config import get_settings
-from app.errors import AppError, InvalidInput
+from app import db
+from app.errors import AppError, Conflict, InvalidInput
 from workers.jobs import claims, ledger, queue
 from workers.jobs.claims import Claim, ClaimLost
 from workers.jobs.loading import Loaded
@@ -30,6 +29,7 @@ from workers.jobs.options import WorkerOptions
 from workers.jobs.pulse import Activity, Pulse
 from workers.jobs.session import HandedBack, ScanSession, Unfinished, Unfit
 from workers.sinks.copying import StorageFull
+from workers.sources.language_models import choose_device
 
 logger = logging.getLogger("unitscope.worker")
 
@@ -37,6 +37,8 @@ RETRYABLE = (DBAPIError, psycopg.Error, StorageFull, OSError, MemoryError)
 """What may go better another time, or on another machine."""
 _SECONDS_BETWEEN_CONNECTIONS = 1.0
 _SECONDS_BETWEEN_POLLS = 2.0
+_SECONDS_TO_CONNECT = 5.0
+"""The queue's own patience, several times over when a worker leaves while the database is away."""
 _MOST_SECONDS_BACK = 60.0
 _SECONDS_UNFIT, _SECONDS_LEFT_TO_OTHERS = 60.0, 5.0
 
@@ -46,6 +48,7 @@ class ShardWorker:
 
     `after_scan` is called with every scan that this worker has completed, once that is committed;
     nothing that it raises touches the scan. It is not called where the process is killed between.
+    Raises InvalidInput for a device that this machine does not have.
     """
 
     def __init__(
@@ -58,7 +61,8 @@ class ShardWorker:
         self._engine, self._options, self._queues = engine, options, queues
         self._after_scan = after_scan
         self._activity = Activity()
-        self._pulse = Pulse(engine, options.device, self._activity)
+        self._device = str(choose_device(options.device))
+        self._pulse = Pulse(engine, self._device, self._activity)
         self._session: ScanSession | None = None
         self._leaving = Event()
         self._unfit: dict[int, float] = {}
@@ -71,8 +75,12 @@ class ShardWorker:
         self._session = ScanSession(self._engine, scan_id, self._options, loaded)
 
     def run(self) -> None:
-        """Serves until `leave`; a database that goes away is waited for."""
+        """Serves until `leave`; a database that goes away is waited for.
+
+        One that should end by itself raises Conflict where what is left cannot be done here.
+        """
         self._pulse.start()
+        logger.info("working on %s", self._device)
         try:
             asyncio.run(self._serve())
         except BaseException as error:
@@ -110,22 +118,29 @@ class ShardWorker:
             except asyncio.CancelledError:
                 continue
             except (ConnectorException, psycopg.Error, DBAPIError, OSError) as error:
-                logger.warning("the database is away: %s", error)
-                _revive_embedded(self._engine)
+                logger.warning("connecting again: %s", error)
                 await asyncio.sleep(_SECONDS_BETWEEN_CONNECTIONS)
 
     def _is_through(self) -> bool:
         """Whether nothing is left to do; where something is, some time has passed."""
         queue.sweep(self._engine)
-        if not queue.has_work(self._engine, self._queues):
+        left = queue.scans_with_work(self._engine, self._queues)
+        if left <= self._unfit.keys():
+            if left:
+                raise Conflict(_nothing_for_us(left))
             return True
         self._leaving.wait(_SECONDS_BETWEEN_CONNECTIONS)
         return False
 
     async def _serve_once(self) -> None:
         url = self._engine.url.set(drivername="postgresql")
-        conninfo = url.render_as_string(hide_password=False)
-        connector = procrastinate.PsycopgConnector(conninfo=conninfo, min_size=1, max_size=3)
+        connector = procrastinate.PsycopgConnector(
+            conninfo=url.render_as_string(hide_password=False),
+            kwargs=db.CONNECT_ARGS,
+            min_size=1,
+            max_size=3,
+            timeout=_SECONDS_TO_CONNECT,
+        )
         app = procrastinate.App(connector=connector)
         app.task(name=queue.RUN_SHARD)(self._run_shard)
         async with app.open_async():
@@ -173,8 +188,10 @@ class ShardWorker:
 
     def _carry_out(self, held: Claim) -> bool:
         """Whether the scan is complete by this."""
+        logger.info("job %s, shard %s (%s): begun", held.scan_id, held.index, held.kind)
         try:
             self._session_of(held.scan_id).carry_out(held, self._activity)
+            logger.info("job %s, shard %s (%s): done", held.scan_id, held.index, held.kind)
             if held.kind == "finish":
                 self._forget_session()
                 return True
@@ -197,15 +214,14 @@ class ShardWorker:
         return False
 
     def _refuse(self, held: Claim, reason: str) -> None:
-        """Leaves a scan that cannot be done here to others; without any, attempts run out.
+        """Leaves a scan that cannot be done here to others, also to those that come later.
 
         A worker that serves this scan alone says so to the process that waits for it.
         """
         logger.warning("job %s cannot be done here: %s", held.scan_id, reason)
         self._forget_session()
         self._unfit[held.scan_id] = time.monotonic() + _SECONDS_UNFIT
-        is_alone = not claims.has_others(self._engine, self._pulse.worker_id)
-        claims.hand_back(self._engine, held, error=reason, is_counted=is_alone)
+        claims.hand_back(self._engine, held, error=reason, is_counted=False)
         if self._queues is not None:
             self._failure = InvalidInput(reason)
 
@@ -217,7 +233,8 @@ class ShardWorker:
         """
         if self._unfit.get(scan_id, 0.0) < time.monotonic():
             return False
-        self._leaving.wait(_SECONDS_LEFT_TO_OTHERS)
+        if not self._options.is_once:
+            self._leaving.wait(_SECONDS_LEFT_TO_OTHERS)
         return True
 
     def _give_back(self, held: Claim, error: BaseException) -> None:
@@ -241,11 +258,9 @@ class ShardWorker:
         self._session = None
 
 
-def _revive_embedded(engine: Engine) -> None:
-    """Starts the embedded server again where ours is one and nobody else is left to do it."""
-    data_dir = get_settings().data_dir.expanduser().absolute()
-    if get_settings().database_url is None and str(data_dir) in str(engine.url.query.get("host")):
-        try:
-            embedded.start(data_dir)
-        except AppError as error:
-            logger.warning("%s", error.message)
+def _nothing_for_us(scan_ids: Collection[int]) -> str:
+    named = ", ".join(f"job {scan_id}" for scan_id in sorted(scan_ids))
+    return (
+        f"What is left cannot be done by this worker: {named}. `unitscope jobs show` says why; "
+        "start a worker where it can be done, or drop it with `unitscope jobs cancel`."
+    )

@@ -71,7 +71,9 @@ def turns_of_few(
     """Turns, counted from `start`, of the first `N_FIRST` positions and of all `active` ones."""
     of_active = turns[active]
     of_active = (of_active[of_active >= 0].astype(np.int64) - start) % n
-    return np.union1d(of_active, np.arange(min(N_FIRST, n)))
+    first = np.arange(min(N_FIRST, n))
+    rest = np.sort(of_active[of_active >= len(first)])
+    return np.concatenate([first, rest])
 
 
 def read_windows(

@@ -48,8 +48,9 @@ def storing(what: str) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if not isinstance(cause, psycopg.errors.DiskFull):
             raise
+        said = next(iter(str(cause).splitlines()), "no reason given")
         raise StorageFull(
-            f"The disk of the database is full; {what} could not be written ({cause}). Nothing of "
+            f"The disk of the database is full; {what} could not be written ({said}). Nothing of "
             "it was kept. Make room there, or set UNITSCOPE_DATA_DIR or UNITSCOPE_DATABASE_URL to "
             "a place with more, and run the same command again."
         ) from error

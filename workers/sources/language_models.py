@@ -22,7 +22,14 @@ from workers.sources.model_files import ModelFiles, find_model, hash_weights
 from workers.sources.quiet import LIBRARY_ERRORS, quiet
 from workers.sources.tokenizers import TextTokenizer, load_tokenizer
 
-__all__ = ["HookPlace", "HookPoint", "LoadedModel", "Unembedding", "load_model"]
+__all__ = [
+    "HookPlace",
+    "HookPoint",
+    "LoadedModel",
+    "Unembedding",
+    "choose_device",
+    "load_model",
+]
 
 WRITTEN_AT = {"mlp.hook_post": "hook_mlp_out", "attn.hook_z": "hook_attn_out"}
 """Places inside a block whose dimensions write through a matrix, and where their sum is seen."""
@@ -204,7 +211,7 @@ def load_model(
     InvalidInput for one that cannot be used and for a tokenizer that does not fit it; what is wrong
     with the files is found before anything is loaded.
     """
-    on = _choose_device(device)
+    on = choose_device(device)
     kind = _choose_dtype(dtype, on)
     with quiet():
         files = find_model(name_or_path, revision, trust_remote_code=trust_remote_code)
@@ -245,7 +252,8 @@ def measure_norm(norm: nn.Module, d_model: int) -> tuple[Float[Tensor, " d_model
     return (up - down) / 2 / signs * rms, bool(flat.float().abs().max() < 1e-2)
 
 
-def _choose_device(device: str) -> torch.device:
+def choose_device(device: str) -> torch.device:
+    """What `--device` names, on this machine. Raises InvalidInput for what is not here."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -237,14 +237,21 @@ def test_thousands_of_shards_are_one_small_strip(alone: Any) -> None:
     assert len(reply.content) < 150_000
 
 
-def test_thousands_of_shards_cost_no_more_than_a_moment(alone: Any) -> None:
+def test_a_thousand_times_the_shards_cost_little_more(alone: Any) -> None:
     session, client = alone
-    job = add_job(session, "running", n_shards=5000, n_tokens=5_000_000)
-    change_shard(session, job, 7, error="once", n_attempts=1)
+    few, many = (
+        add_job(session, "running", n_shards=n, n_tokens=5_000_000, settings_hash=f"of-{n}")
+        for n in (5, 5000)
+    )
+    change_shard(session, many, 7, error="once", n_attempts=1)
     session.commit()
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        assert client.get(f"/jobs/{job}", headers=HTMX).status_code == 200
-        times.append(time.perf_counter() - began)
-    assert min(times) < 0.1  # 50 ms is the aim; tests share their processor
+
+    def fastest(job: int) -> float:
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            assert client.get(f"/jobs/{job}", headers=HTMX).status_code == 200
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    assert fastest(many) < 20 * fastest(few)  # a pass over the shards, and none of their rows on it

@@ -247,6 +247,21 @@ def test_the_sweep_gives_what_got_lost_once(
         assert sorted(waiting(engine, scan_id)) == sorted({*everything} - {taken})
 
 
+def test_there_is_work_while_a_shard_is_left_in_whosever_hands(
+    engine: Engine, begin: Begin, worker: Callable[[], UUID]
+) -> None:
+    scan_id = begin()
+    ours, others = [queue.queue_name(scan_id)], [queue.queue_name(scan_id + 1)]
+    must(claims.claim(engine, scan_id, WINDOWS, worker()))
+    with db.session(engine) as session:
+        session.execute(text("DELETE FROM procrastinate_jobs"))
+    given = (None, ours, others)
+    assert [bool(queue.scans_with_work(engine, queues)) for queues in given] == [True, True, False]
+    with db.session(engine) as session:
+        service.cancel(session, scan_id)
+    assert not queue.scans_with_work(engine, None)
+
+
 def test_the_finish_comes_last(engine: Engine, begin: Begin, worker: Callable[[], UUID]) -> None:
     scan_id = begin()
     worker_id, last = worker(), N_WINDOWS + 1
