@@ -3,6 +3,7 @@
 from app.models.atlases import Atlas, AtlasPiece, Directions
 from app.models.base import Base
 from app.models.corpora import Corpus, Document, TokenWindow
+from app.models.evidence import LossReport
 from app.models.jobs import Partial, Shard, Worker
 from app.models.labels import Label
 from app.models.language_models import LanguageModel, Token, Tokenizer
@@ -20,6 +21,7 @@ __all__ = [
     "Examples",
     "Label",
     "LanguageModel",
+    "LossReport",
     "Partial",
     "Scan",
     "ScanSource",
