@@ -1,0 +1,66 @@
+"""Reports on recovered loss: asked for, measured over a scan that was made, found again."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, select
+
+from app import db
+from app.errors import NotFound
+from app.evidence.loss import ask_loss, find_loss
+from app.models import LossReport, ScanSource
+from app.rules.text import parse
+from workers.index import IndexRequest, run_index
+from workers.loss_reports import carry_out
+from workers.progress import Silent
+
+RULE = parse('/def/ | "x"')
+
+
+@pytest.fixture
+def scanned(
+    engine: Engine, tmp_path: Path, model_directory: Callable[[str], Path]
+) -> tuple[int, int]:
+    """A scan and its source."""
+    rng = np.random.default_rng(0)
+    words = ["def", "return", "x", "y", "(", ")", ":", "1", "2", "\n"]
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for i in range(6):
+        (texts / f"{i}.txt").write_text(" ".join(rng.choice(words, 200)))
+    model = str(model_directory("gpt2"))
+    request = IndexRequest(model=model, corpus=str(texts), neurons="0", context=16, device="cpu")
+    run_index(request, engine, Silent())
+    with db.session(engine) as session:
+        found = session.scalars(select(ScanSource)).one()
+        return found.scan_id, found.source_id
+
+
+def test_a_report_is_asked_for_measured_and_found(engine: Engine, scanned: tuple[int, int]) -> None:
+    with db.session(engine) as session:
+        assert find_loss(session, *scanned, 3, RULE) is None
+        ids = [ask_loss(session, *scanned, unit, RULE, n_windows=20).id for unit in (3, 5)]
+    carry_out(engine, ids, "cpu")
+    with db.session(engine) as session:
+        found = find_loss(session, *scanned, 3, RULE)
+    assert found is not None
+    assert found.status == "complete"
+    assert found.n_documents is not None
+    assert 1 < found.n_documents <= 6
+    assert found.loss_intact is not None
+    assert found.loss_intact > 0
+    assert (found.ratio is not None) == found.is_measurable
+
+
+def test_asking_again_replaces(engine: Engine, scanned: tuple[int, int]) -> None:
+    with db.session(engine) as session:
+        for _ in range(2):
+            ask_loss(session, *scanned, 3, RULE)
+        assert len(session.scalars(select(LossReport)).all()) == 1
+
+
+def test_a_unit_that_is_not_there_is_refused(engine: Engine, scanned: tuple[int, int]) -> None:
+    with db.session(engine) as session, pytest.raises(NotFound, match="has no unit"):
+        ask_loss(session, *scanned, 10**6, RULE)
