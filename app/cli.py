@@ -188,6 +188,40 @@ def label(
 
 
 @app.command()
+def loss(
+    place: Annotated[str, typer.Argument(help="MODEL/SOURCE/INDEX; with --units MODEL/SOURCE.")],
+    rules: Annotated[
+        list[str] | None, typer.Argument(metavar="[RULE]...", help="Rules, on one line or as JSON.")
+    ] = None,
+    units: Annotated[
+        str | None, typer.Option(help="A file of lines INDEX, tab, RULE; - reads the input.")
+    ] = None,
+    corpus: Annotated[str | None, typer.Option(help="By default that of the newest scan.")] = None,
+    windows: Annotated[int, typer.Option(min=1, help="Windows of the sample at most.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="Of the windows, and of the intervals.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Allow the model's own code to run.")
+    ] = False,
+    is_json: AsJson = False,
+) -> None:
+    """Measure how much of a unit's part in the model's loss a rule recovers."""
+    from app.evidence import commands
+
+    commands.loss(
+        place,
+        rules or [],
+        units,
+        corpus,
+        windows,
+        seed,
+        device,
+        is_json=is_json,
+        trust_remote_code=trust_remote_code,
+    )
+
+
+@app.command()
 def worker(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     threads: Annotated[

@@ -6,7 +6,7 @@ that only `index` pays for it (docs/decisions/0007-one-command.md).
 
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -79,6 +79,13 @@ def work(options: dict[str, Any]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
     worker.run()
+
+
+def measure_loss(ids: Sequence[int], device: str, *, trust_remote_code: bool) -> None:
+    """Measures queued reports on recovered loss (app.evidence.loss) in this process."""
+    from workers.loss_reports import carry_out
+
+    carry_out(db.get_engine(), ids, device, trust_remote_code=trust_remote_code)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Reports on recovered loss: asked for, measured over a scan that was made, found again."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 from sqlalchemy import Engine, select
 
 from app import db
-from app.errors import NotFound
+from app.errors import InvalidInput, NotFound
+from app.evidence import commands
 from app.evidence.loss import ask_loss, find_loss
-from app.models import LossReport, ScanSource
+from app.models import LanguageModel, LossReport, ScanSource
 from app.rules.text import parse
 from workers.index import IndexRequest, run_index
 from workers.loss_reports import carry_out
@@ -64,3 +66,37 @@ def test_asking_again_replaces(engine: Engine, scanned: tuple[int, int]) -> None
 def test_a_unit_that_is_not_there_is_refused(engine: Engine, scanned: tuple[int, int]) -> None:
     with db.session(engine) as session, pytest.raises(NotFound, match="has no unit"):
         ask_loss(session, *scanned, 10**6, RULE)
+
+
+def test_the_command_measures_a_list_and_prints_it(
+    engine: Engine,
+    scanned: tuple[int, int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(db, "get_engine", lambda: engine)
+    with db.session(engine) as session:
+        slug = session.scalars(select(LanguageModel.slug)).one()
+    listed = tmp_path / "units.tsv"
+    listed.write_text('3\t["x", "y"]\n5\t{"class": "digit"}\n')
+
+    def run(is_json: bool) -> str:
+        commands.loss(
+            f"{slug}/mlp-0", [], str(listed), None, 20, 0, "cpu",
+            is_json=is_json, trust_remote_code=False,
+        )  # fmt: skip
+        return capsys.readouterr().out
+
+    found = json.loads(run(True))
+    assert [(each["unit"], each["status"]) for each in found] == [(3, "complete"), (5, "complete")]
+    assert "recovered" in run(False)
+
+
+def test_a_line_that_is_no_unit_and_rule_is_named(tmp_path: Path) -> None:
+    listed = tmp_path / "units.tsv"
+    listed.write_text("3 /def/\n")
+    with pytest.raises(InvalidInput, match="line 1"):
+        commands.loss(
+            "m/s", [], str(listed), None, 20, 0, "cpu", is_json=True, trust_remote_code=False
+        )
