@@ -23,6 +23,7 @@ WORKERS_MAY_USE = {
     "app.errors",
     "app.models",
     "app.partitions",
+    "app.rules",
     "app.slugs",
 }
 
