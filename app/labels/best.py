@@ -22,6 +22,8 @@ MIN_POSITIVE = 20
 MIN_EXPLAINED = 0.2
 """A unit whose best rule explains a smaller share of its variance counts as unexplained."""
 RANGES_A_THREAD = 8
+ROUNDING = 1e-6
+"""Two R² that differ by a smaller share are one: they were summed in another order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ def library_rank(atlas: OpenAtlas, unit: int, library: Library, r2: float) -> Li
         atlas.by_unit, atlas.scales, atlas.totals, atlas.moments.varies[unit],
         library.n_matched, library.starts, library.holding, unit, found,
     )  # fmt: skip
-    place, n_rules = 1 + int((found > r2).sum()), len(library.rules)
+    place, n_rules = 1 + int((found > r2 * (1 + ROUNDING)).sum()), len(library.rules)
     if np.isnan(found).all():
         return LibraryPlace(place, n_rules, None, None)
     best = int(np.nanargmax(found))

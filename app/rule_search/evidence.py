@@ -7,6 +7,10 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.atlas.opened import OpenAtlas
+from app.labels.best import library_rank
+from app.labels.library import open_library
+from app.labels.words import describe
 from app.models import UnitStats
 from app.rule_search import one_unit, schemas
 from app.rule_search.compared import Compared, compared
@@ -58,6 +62,7 @@ def report_evidence(
         floor=float(atlas.floors[index]),
         bands=_bands(session, opened, place, scan, index, matched),
         ranks=_ranks(opened, place, index, matched, question.threshold),
+        library=_among_library(atlas, index, opened, item.values["r2"]),
         others=_over_others(session, found, index, scan, question, item),
         controls=find_controls(
             session, model, scan.corpus.slug, question.rule, RANKED_BY[0], question.threshold
@@ -67,6 +72,19 @@ def report_evidence(
         took_ms=round((time.perf_counter() - began) * 1000, 3),
         **figures_of(item),
     )
+
+
+def _among_library(
+    atlas: OpenAtlas, unit: int, opened: Compared, r2: float | None
+) -> schemas.LibraryRank:
+    """The rule among all that could have been chosen without looking at the unit."""
+    found = library_rank(atlas, unit, open_library(opened.text), r2 or 0.0)
+    best = None
+    if found.best is not None and found.best_r2 is not None:
+        text, words = to_text(found.best), describe(found.best)
+        best = schemas.LibraryRule(text=text, words=words, r2=found.best_r2)
+    place = None if r2 is None else found.place
+    return schemas.LibraryRank(place=place, n_rules=found.n_rules, best=best)
 
 
 def _bands(

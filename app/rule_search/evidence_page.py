@@ -73,6 +73,15 @@ class EvidencePage:
         )
 
     @property
+    def best_href(self) -> str:
+        """The evidence on the library's best rule."""
+        assert self.report is not None and self.report.library.best is not None
+        best = self.report.library.best.text
+        return urls.evidence(
+            self.model, self.source, self.index, rule=best, corpus=self.form.corpus
+        )
+
+    @property
     def api_href(self) -> str:
         return urls.api_evidence(self.model, self.source, self.index)
 

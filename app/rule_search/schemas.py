@@ -195,6 +195,26 @@ class Rank(BaseModel):
     n_units: int
 
 
+class LibraryRule(BaseModel):
+    """A rule of the library, and what it explains of the unit."""
+
+    text: str
+    words: str = Field(description="The rule in plain words.")
+    r2: float
+
+
+class LibraryRank(BaseModel):
+    """Where the rule stands among those of the library made from the corpus, by r2, which no
+    threshold enters; 1: none of them explains more of the unit."""
+
+    place: int | None = Field(description="Null where the rule's r2 is undefined.")
+    n_rules: int
+    best: LibraryRule | None = Field(
+        description="The one that explains most, which is the unit's automatic label if it is "
+        "enough; null where the unit's mean is greater under none."
+    )
+
+
 class Evidence(CorpusFigures):
     """The report on one unit and one rule."""
 
@@ -207,6 +227,7 @@ class Evidence(CorpusFigures):
     floor: float = Field(description="Nearer to 0 than this is not stored, and counts as 0.")
     bands: list[Band] = Field(description="By interval of activation, the lowest first.")
     ranks: list[Rank] = Field(description="Among all units of the model's sources.")
+    library: LibraryRank
     others: list[OtherCorpus] = Field(description="The same over the unit's other corpora.")
     controls: list[Control] = Field(
         description="The best unit of each control model, by AUROC: a figure that random weights "

@@ -13,8 +13,10 @@ from app.labels.best import MIN_EXPLAINED, MIN_POSITIVE
 from app.labels.making import Labelled, label_model, label_scan
 from app.models import Scan
 from app.rules.evaluation import evaluate
+from app.rules.language import to_value
 from app.rules.library import library
 from app.rules.stored_text import open_text
+from app.rules.text import parse as parse_rule
 from tests.integration.api.conftest import Get
 from tests.integration.pages.markup import parse
 from tests.integration.seed import DEAD, Seeded
@@ -76,8 +78,6 @@ def test_a_label_is_the_rule_that_explains_most(
 
 
 def _is(rule: object, value: object) -> bool:
-    from app.rules.language import to_value
-
     return to_value(rule) == value  # type: ignore[arg-type]
 
 
@@ -182,3 +182,30 @@ def test_labels_made_again_are_the_same(module_engine: Engine, labelled: Seeded)
     assert first == label_model(module_engine, "tiny-a", "code", said.append)
     assert isinstance(first, Labelled)
     assert said == ["Labelling 44 units"] * 2
+
+
+def test_a_rule_stands_among_those_of_the_library(
+    module_engine: Engine, labelled: Seeded, client: TestClient
+) -> None:
+    with db.session(module_engine) as session:
+        scan_id = session.scalars(select(Scan.id).order_by(Scan.id).limit(1)).one()
+        found = open_text(session, scan_id)
+    a = labelled.atlases["tiny-a", "mlp-0", "code"].astype(np.float64)[:, 2]
+    scores = [r2_of(a, each.matched) for each in library(found)]
+    asked = {"rule": {"class": "digit"}, "corpus": "code"}
+    answer = client.post(f"/api/v1{PATH}/mlp-0/units/2/test", json=asked).json()
+    place = answer["library"]
+    assert place["n_rules"] == len(scores)
+    assert place["best"]["r2"] == pytest.approx(max(scores), rel=1e-4)
+    assert place["place"] == 1 + sum(each > answer["r2"] * (1 + 1e-5) for each in scores)
+    best = client.post(
+        f"/api/v1{PATH}/mlp-0/units/2/test",
+        json={"rule": _rule(place["best"]["text"]), "corpus": "code"},
+    ).json()
+    assert best["library"]["place"] == 1
+    page = client.get("/tiny-a/mlp-0/2/test", params={"rule": ":digit"}).text
+    assert "of the library’s" in page
+
+
+def _rule(line: str) -> object:
+    return to_value(parse_rule(line))
