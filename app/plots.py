@@ -154,7 +154,7 @@ def explained_plot(
             place(high),
             _height(count, tallest, height),
             height,
-            label=f"{format_share(low)} to {format_share(high)} explained: "
+            label=f"{format_share_tick(low)} to {format_share_tick(high)} explained: "
             f"{format_count(count)} units",
             href=href(low, high) if href else "",
             is_out=not _overlap(selected, (low, high)),
@@ -162,7 +162,7 @@ def explained_plot(
         for count, (low, high) in zip(counts, pairwise(edges), strict=True)
         if count
     )
-    ticks = tuple(Tick(_round(place(v)), format_share(v)) for v in EXPLAINED_TICKS)
+    ticks = tuple(Tick(_round(place(v)), format_share_tick(v)) for v in EXPLAINED_TICKS)
     return Plot(width, height, bars, ticks, _count_ticks(tallest, height), ())
 
 

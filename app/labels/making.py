@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 
 from app import db, partitions
 from app.atlas.cache import get_cache
+from app.atlas.errors import AtlasUnusable
 from app.atlas.opened import OpenAtlas
 from app.atlas.queries import atlases
 from app.errors import AppError, Conflict, NotFound
-from app.labels.best import MIN_EXPLAINED, best_rules
+from app.labels.best import MIN_EXPLAINED, BestRules, best_rules
 from app.labels.library import Library, open_library
 from app.labels.words import describe
 from app.language_models.queries import find_model
@@ -42,8 +43,9 @@ def label_scan(engine: Engine, scan_id: int, report: Callable[[str], None]) -> L
     """Labels every source that is current by this scan, in place of what was there.
 
     report  is told what is done, a sentence a line
-    Raises NotFound for no such scan, Conflict for one that is not complete, AtlasMissing,
-    AtlasUnusable and CacheUnavailable where there is nothing to make labels from.
+    Sources whose atlas cannot be used are left out, and reported.
+    Raises NotFound for no such scan, Conflict for one that is not complete, AtlasMissing and
+    CacheUnavailable where there is nothing to make labels from.
     """
     with db.session(engine) as session:
         sources = _sources(session, scan_id)
@@ -52,10 +54,16 @@ def label_scan(engine: Engine, scan_id: int, report: Callable[[str], None]) -> L
         n_units = sum(each.source.n_units for each in sources)
         report(f"Labelling {n_units:,} units")
         library = open_library(open_text(session, scan_id))
-        rows = [row for each in sources for row in _rows(session, scan_id, each, library, report)]
+        found = {
+            each.source.id: best_rules(atlas, library)
+            for each in sources
+            if (atlas := _opened(session, scan_id, each, library, report)) is not None
+        }
     with db.session(engine) as session:
-        _replace(session.connection(), scan_id, rows)
-    return Labelled(n_units, len(rows), sum(row[-1] for row in rows))
+        _replace(session.connection(), scan_id, _rows(scan_id, found, library))
+    n_labelled = sum(int((each.best >= 0).sum()) for each in found.values())
+    n_explained = sum(int((each.r2 >= MIN_EXPLAINED).sum()) for each in found.values())
+    return Labelled(n_units, n_labelled, n_explained)
 
 
 def label_model(
@@ -105,40 +113,48 @@ def _sources(session: Session, scan_id: int) -> list[FoundSource]:
     ]
 
 
-def _rows(
+def _opened(
     session: Session,
     scan_id: int,
     found: FoundSource,
     library: Library,
     report: Callable[[str], None],
-) -> list[Row]:
-    """The labels of one source; none, and a word why, where its atlas cannot be read."""
+) -> OpenAtlas | None:
+    """The atlas of one source; None, and a word why, where it cannot be read."""
     own = next(scan for scan in found.scans if scan.scan.id == scan_id)
     (candidate,) = atlases(session, [found], own)
     if candidate.stored is None:
         report(f"{found.source.slug} is left out: it {candidate.reason}.")
-        return []
-    atlas = get_cache().open(session, candidate.stored)
-    return [*_labels(scan_id, found.source.id, atlas, library)]
+        return None
+    try:
+        atlas = get_cache().open(session, candidate.stored)
+    except AtlasUnusable as error:
+        report(f"{found.source.slug} is left out: {error.message}")
+        return None
+    if atlas.n_positions != library.n_positions:
+        report(
+            f"{found.source.slug} is left out: its atlas has {atlas.n_positions:,} positions, and "
+            f"its windows {library.n_positions:,}. Index it again."
+        )
+        return None
+    return atlas
 
 
-def _labels(scan_id: int, source_id: int, atlas: OpenAtlas, library: Library) -> Iterator[Row]:
-    found = best_rules(atlas, library)
+def _rows(scan_id: int, found: dict[int, BestRules], library: Library) -> Iterator[Row]:
     said: dict[int, tuple[str, str]] = {}
-    figures = np.stack([found.r2, found.mass_explained, found.precision, found.recall], axis=1)
-    for unit in np.flatnonzero(found.best >= 0).tolist():
-        place = int(found.best[unit])
-        if place not in said:
-            said[place] = to_json(library.rules[place]), describe(library.rules[place])
-        r2, *others = figures[unit].tolist()
-        mass, precision, recall = (None if np.isnan(each) else each for each in others)
-        yield (
-            scan_id, source_id, unit, *said[place], r2, mass, precision, recall,
-            r2 >= MIN_EXPLAINED,
-        )  # fmt: skip
+    for source_id, each in found.items():
+        figures = np.stack([each.r2, each.mass_explained, each.precision, each.recall], axis=1)
+        for unit in np.flatnonzero(each.best >= 0).tolist():
+            place = int(each.best[unit])
+            if place not in said:
+                said[place] = to_json(library.rules[place]), describe(library.rules[place])
+            r2, *others = figures[unit].tolist()
+            mass, precision, recall = (None if np.isnan(value) else value for value in others)
+            is_explained = r2 >= MIN_EXPLAINED
+            yield scan_id, source_id, unit, *said[place], r2, mass, precision, recall, is_explained
 
 
-def _replace(connection: Connection, scan_id: int, rows: list[Row]) -> None:
+def _replace(connection: Connection, scan_id: int, rows: Iterator[Row]) -> None:
     """The scan's own table, made where there is none yet, and the rows in it."""
     table = partitions.name(Label.__tablename__, scan_id)
     # One at a time: two would make the same table.

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.atlas.opened import OpenAtlas
+from app.evidence.loss import find_loss
 from app.labels.best import library_rank
 from app.labels.library import open_library
 from app.labels.words import describe
@@ -22,7 +23,7 @@ from app.rule_search.schemas import Evidence, EvidenceQuestion, OtherCorpus
 from app.rule_search.service import figures_of
 from app.rules.evaluation import evaluate
 from app.rules.hints import examine
-from app.rules.language import to_value
+from app.rules.language import AnyRule, to_value
 from app.rules.text import to_text
 from app.sources.queries import CurrentScan, FoundSource, find_unit
 
@@ -67,11 +68,21 @@ def report_evidence(
         controls=find_controls(
             session, model, scan.corpus.slug, question.rule, RANKED_BY[0], question.threshold
         ),
+        loss=_loss(session, scan, found, index, question.rule),
         counter_examples=against,
         hints=list(evaluated.hints),
         took_ms=round((time.perf_counter() - began) * 1000, 3),
         **figures_of(item),
     )
+
+
+def _loss(
+    session: Session, scan: CurrentScan, found: FoundSource, unit: int, rule: AnyRule
+) -> schemas.Loss | None:
+    known = find_loss(session, scan.scan.id, found.source.id, unit, rule)
+    if known is None:
+        return None
+    return schemas.Loss(**{name: getattr(known, name) for name in schemas.Loss.model_fields})
 
 
 def _among_library(

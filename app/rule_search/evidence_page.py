@@ -1,5 +1,6 @@
 """The page of the evidence on one unit and one rule."""
 
+import shlex
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -80,6 +81,12 @@ class EvidencePage:
         return urls.evidence(
             self.model, self.source, self.index, rule=best, corpus=self.form.corpus
         )
+
+    @property
+    def shell_rule(self) -> str:
+        """The rule as a shell takes it."""
+        assert self.report is not None
+        return shlex.quote(self.report.text)
 
     @property
     def api_href(self) -> str:

@@ -215,6 +215,27 @@ class LibraryRank(BaseModel):
     )
 
 
+class Loss(BaseModel):
+    """How much of the unit's part in the model's loss the rule recovers, as it was measured."""
+
+    status: str = Field(description="`complete`, `queued`, `running` or `failed`.")
+    error: str | None
+    is_measurable: bool | None = Field(
+        description="False where the ablation's effect does not stand out from zero."
+    )
+    ratio: float | None = Field(
+        description="(loss with the unit at its mean - loss with the rule's two means) / (loss "
+        "with the unit at its mean - loss intact)."
+    )
+    ratio_low: float | None = Field(description="The 95% interval, by bootstrap over documents.")
+    ratio_high: float | None
+    loss_intact: float | None = Field(description="Nats a token.")
+    loss_mean: float | None
+    loss_rule: float | None
+    n_tokens: int | None
+    n_documents: int | None
+
+
 class Evidence(CorpusFigures):
     """The report on one unit and one rule."""
 
@@ -233,6 +254,7 @@ class Evidence(CorpusFigures):
         description="The best unit of each control model, by AUROC: a figure that random weights "
         "reach says little."
     )
+    loss: Loss | None = Field(description="Null where `unitscope loss` has not measured it.")
     counter_examples: CounterExamples
     hints: list[str]
     took_ms: float

@@ -135,7 +135,8 @@ class UnitsPart:
 
     @property
     def least_explained(self) -> float:
-        return MIN_EXPLAINED
+        """In percent."""
+        return MIN_EXPLAINED * 100
 
     @property
     def n_dead(self) -> int:
