@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
-from bench import finishing, fire, memory, peers, scan, similar, site, workers
+from bench import finishing, fire, memory, peers, rule_search, scan, similar, site, workers
 from bench.models import DEMO_MODEL, GPT2_SMALL
 
 N_TOKENS = 131_072
@@ -66,6 +66,7 @@ SECTIONS: dict[str, Callable[[], Iterable[str]]] = {
     "workers": workers.table,
     "growth": workers.growth_table,
     "similar": similar.table,
+    "rules": rule_search.table,
     "fire": under_fire,
 }
 

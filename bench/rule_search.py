@@ -7,13 +7,12 @@ all units, six figures, the best 20 with intervals. Memory is what the process h
 mapped files at its worst, and includes what is derived once.
 """
 
-import os
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,8 +96,8 @@ def rules(n_positions: int) -> Iterator[np.ndarray]:
         yield found[: int(MOST_MATCHED * n_positions)]
 
 
-def measure(name: str, size: Size) -> None:
-    """Prints a line of the table."""
+def measure(name: str, size: Size) -> str:
+    """A line of the table."""
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         atlas = make(Path(folder), size)
@@ -121,10 +120,15 @@ def measure(name: str, size: Size) -> None:
                 at_once = time.perf_counter() - begin
         figures = [statistics.median(times), max(*times, most), at_once, first, best, moved]
         shown = " | ".join(f"{1e3 * each:.0f} ms" for each in figures)
-        print(
-            f"| {name} | {shown} | {(peak[0] - base) / MEGABYTE:.0f} MB | {made:.0f} s |",
-            flush=True,
-        )
+        return f"| {name} | {shown} | {(peak[0] - base) / MEGABYTE:.0f} MB | {made:.0f} s |"
+
+
+def table(names: Sequence[str] = ()) -> Iterator[str]:
+    """Markdown, a line for each size, as they are measured."""
+    yield "| atlas | median | worst | 8 at once | first | best | one move | memory | made |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for name in names or SIZES:
+        yield measure(name, SIZES[name])
 
 
 def _time(ask: Callable[[np.ndarray], object], matched: np.ndarray) -> float:
@@ -160,10 +164,5 @@ def _peak() -> Iterator[list[int]]:
 
 
 if __name__ == "__main__":
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
-    print(
-        "| atlas | median | worst | 8 at once | first | best threshold | one move | memory | made |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
-    for name in sys.argv[1:] or SIZES:
-        measure(name, SIZES[name])
+    for line in table(sys.argv[1:]):
+        print(line, flush=True)
