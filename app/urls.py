@@ -163,12 +163,12 @@ def api_similar(
     return _with_query(path, {"by": by, "corpus": corpus})
 
 
-def api_evidence(model: str, source: str, index: int) -> str:
-    return f"{api_unit(model, source, index)}/test"
+def api_evidence(model: str, source: str, index: int, **query: QueryValue) -> str:
+    return _with_query(f"{api_unit(model, source, index)}/test", query)
 
 
-def api_rule_search(model: str) -> str:
-    return f"{api_model(model)}/search/rule"
+def api_rule_search(model: str, **query: QueryValue) -> str:
+    return _with_query(f"{api_model(model)}/search/rule", query)
 
 
 def api_search(model: str, **query: QueryValue) -> str:

@@ -90,7 +90,15 @@ class EvidencePage:
 
     @property
     def api_href(self) -> str:
-        return urls.api_evidence(self.model, self.source, self.index)
+        form = self.form
+        return urls.api_evidence(
+            self.model,
+            self.source,
+            self.index,
+            rule=form.rule,
+            corpus=form.corpus,
+            threshold=form.threshold,
+        )
 
     def shown(self, examples: list[CounterExample]) -> list[Shown]:
         """Counter-examples laid out, on the unit's own scale of colour."""

@@ -11,6 +11,7 @@ from app.units.schemas import Example, LeftOut, UnitKind, UnitRow
 
 MAX_SOURCES = 500
 MAX_SLUG = 200
+TOOK = "Null in the answer to a GET, which is the same for as long as the data are."
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Slug = Annotated[str, Field(max_length=MAX_SLUG)]
@@ -121,7 +122,7 @@ class RuleAnswer(BaseModel):
     n_positions: int = Field(description="Positions of the atlas, all examined.")
     n_matched: int = Field(description="Those where the rule holds.")
     exact: Literal[True] = True
-    took_ms: float
+    took_ms: float | None = Field(description=TOOK)
     chance: Chance | None = None
     controls: list[Control] = Field(
         default_factory=list, description="With `chance`: the best of each control model."
@@ -257,4 +258,4 @@ class Evidence(CorpusFigures):
     loss: Loss | None = Field(description="Null where `unitscope loss` has not measured it.")
     counter_examples: CounterExamples
     hints: list[str]
-    took_ms: float
+    took_ms: float | None = Field(description=TOOK)

@@ -87,7 +87,15 @@ class RulePart:
 
     @property
     def api_href(self) -> str:
-        return urls.api_rule_search(self.model)
+        form = self.form
+        return urls.api_rule_search(
+            self.model,
+            rule=self.answer.text,
+            source=form.source,
+            corpus=form.corpus,
+            sort=form.sort,
+            limit=N_SHOWN,
+        )
 
     def evidence_href(self, hit: RuleHit) -> str:
         """The report on a unit and this rule."""

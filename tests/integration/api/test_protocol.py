@@ -29,7 +29,7 @@ def paths(description: dict[str, Any]) -> list[str]:
 def test_every_call_is_described_with_its_answer_and_its_problems(
     description: dict[str, Any], paths: list[str]
 ) -> None:
-    assert len(paths) == 15
+    assert len(paths) == 17
     for path in paths:
         responses = description["paths"][path]["get"]["responses"]
         assert {"200", "404", "422", "503"} <= set(responses)
@@ -51,7 +51,8 @@ def test_every_reference_in_the_description_leads_somewhere(description: dict[st
 
 
 def _example(path: str) -> str:
-    return path.format(**NAMES) + ("?q=mlp-0/1" if path.endswith("/search") else "")
+    needed = {"search": "?q=mlp-0/1", "rule": "?rule=:digit", "test": "?rule=:digit"}
+    return path.format(**NAMES) + needed.get(path.rpartition("/")[2], "")
 
 
 def test_every_call_is_tagged_and_answers_304_to_who_has_it(

@@ -191,3 +191,21 @@ def test_what_is_not_there_is_named(client: TestClient) -> None:
         answer = client.post(path, json=question)
         assert answer.status_code == 404, answer.text
         assert words in answer.json()["detail"]
+
+
+def test_a_short_rule_fits_an_address(client: TestClient, ask: Ask) -> None:
+    def without_time(answer: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in answer.items() if name != "took_ms"}
+
+    given = {"rule": ":word_start", "source": "sae-1", "sort": "mcc", "limit": "7"}
+    short = client.get(SEARCH, params=given)
+    assert short.status_code == 200, short.text
+    wanted = ask(rule={"class": "word_start"}, sources=["sae-1"], sort="mcc", limit=7)
+    assert without_time(short.json()) == without_time(wanted)
+    path = "/api/v1/models/tiny-a/sources/mlp-0/units/7/test"
+    short = client.get(path, params={"rule": ":word_start", "threshold": "best"})
+    assert short.status_code == 200, short.text
+    report = ask("mlp-0/7", rule={"class": "word_start"}, threshold="best")
+    assert without_time(short.json()) == without_time(report)
+    for wrong in ({"rule": "nope("}, {"rule": ":digit", "threshold": "x"}, {}):
+        assert client.get(path, params=wrong).status_code == 422
