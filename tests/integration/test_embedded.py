@@ -115,7 +115,9 @@ def test_a_killed_server_is_started_again(data_dir: Path) -> None:
 def test_whoever_finds_the_server_gone_starts_it_again(data_dir: Path) -> None:
     url = make_url(embedded.start(data_dir))
     file = data_dir / embedded.DIRECTORY / "postmaster.pid"
+    server = postmaster._launched[data_dir / embedded.DIRECTORY]
     os.kill(int(file.read_text().splitlines()[0]), signal.SIGKILL)
+    server.wait()  # until then it may still pass for one that runs, and the next who asks revives
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: embedded.revive(data_dir, url), range(4)))
     assert answers(data_dir)
