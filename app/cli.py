@@ -24,6 +24,8 @@ database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(database, name="db")
 jobs = typer.Typer(help="Indexing under way and done.")
 app.add_typer(jobs, name="jobs")
+token = typer.Typer(help="Tokens: who may write.", no_args_is_help=True)
+app.add_typer(token, name="token")
 
 Host = Annotated[
     str | None, typer.Option(help="Address to listen on (UNITSCOPE_HOST, else 127.0.0.1).")
@@ -285,6 +287,36 @@ def retry_job(job: Job) -> None:
     from app.jobs import commands
 
     commands.retry(job)
+
+
+@token.command("create")
+def create_token(
+    name: Annotated[str, typer.Argument(help="Whose it is; stands beside what it writes.")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="What it may write: explanations, hypotheses or jobs. Repeatable."),
+    ] = None,
+) -> None:
+    """Make a token, and print its secret, this once."""
+    from app.access import commands
+
+    commands.create(name, scope or [])
+
+
+@token.command("list")
+def list_tokens(is_json: AsJson = False) -> None:
+    """List the tokens, without their secrets."""
+    from app.access import commands
+
+    commands.list_tokens(is_json=is_json)
+
+
+@token.command("revoke")
+def revoke_token(name: Annotated[str, typer.Argument(help="The token's name.")]) -> None:
+    """Take a token back."""
+    from app.access import commands
+
+    commands.revoke(name)
 
 
 @database.command("upgrade")

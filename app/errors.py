@@ -14,6 +14,20 @@ class AppError(Exception):
         self.message = message
 
 
+class Unauthorized(AppError):
+    """Who writes has to show a token, and showed none that is known."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    title = "Token needed"
+
+
+class Forbidden(AppError):
+    """The token shown is not for this, or came in a way that anybody could have caused."""
+
+    status = HTTPStatus.FORBIDDEN
+    title = "Not allowed"
+
+
 class NotFound(AppError):
     """The address names something that is not there."""
 

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from app import db, operations, pages, problems, urls
+from app.access import routes as access
 from app.corpora import api as corpora_api
 from app.http import Conditional
 from app.jobs import api as jobs_api
@@ -54,6 +55,7 @@ def create_app(engine: Engine | None = None) -> FastAPI:
     app.add_middleware(Conditional)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES, compresslevel=GZIP_LEVEL)
     problems.install(app)
+    access.install(app)
     app.include_router(_api())
     app.include_router(operations.router)
     for left in ("/api", "/api/{rest:path}"):

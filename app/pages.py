@@ -3,6 +3,7 @@
 
 from fastapi import APIRouter
 
+from app.access.routes import router as access
 from app.corpora.routes import router as corpora
 from app.jobs.routes import router as jobs
 from app.language_models.routes import home_router
@@ -17,6 +18,7 @@ ROUTERS: list[APIRouter] = [
     search,
     corpora,
     jobs,
+    access,
     rule_search,
     units,
     sources,

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import embedded, urls
 from app.config import get_settings
-from app.errors import AppError, DatabaseUnavailable
+from app.errors import AppError, DatabaseUnavailable, Unauthorized
 from app.templating import answer
 
 MEDIA_TYPE = "application/problem+json"
@@ -145,6 +145,8 @@ def _problem(
 
 def _on_app_error(request: Request, error: AppError) -> Response:
     headers = {"Retry-After": RETRY_SECONDS} if isinstance(error, DatabaseUnavailable) else {}
+    if isinstance(error, Unauthorized):
+        headers = {"WWW-Authenticate": "Bearer"}
     problem = _problem(request, error.status, error.title, error.message)
     return respond(request, problem, headers)
 

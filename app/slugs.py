@@ -6,7 +6,20 @@ import unicodedata
 PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")
 MAX_LENGTH = 100
 # First path segments that the site itself answers; a model of that name would be out of reach.
-RESERVED = frozenset({"api", "static", "search", "corpora", "jobs", "healthz", "readyz", "metrics"})
+RESERVED = frozenset(
+    {
+        "api",
+        "static",
+        "search",
+        "corpora",
+        "jobs",
+        "sign-in",
+        "sign-out",
+        "healthz",
+        "readyz",
+        "metrics",
+    }
+)
 
 
 def is_slug(text: str) -> bool:

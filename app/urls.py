@@ -113,6 +113,14 @@ def job(job_id: int) -> str:
     return _path("jobs", job_id)
 
 
+def sign_in() -> str:
+    return "/sign-in"
+
+
+def sign_out() -> str:
+    return "/sign-out"
+
+
 def static(path: str) -> str:
     """A file under static/, such as `css/site.css`; slashes stay."""
     return f"{STATIC}/{quote(path)}"

@@ -1,0 +1,1 @@
+"""Who may write: tokens, how they come with a request, signing in."""

@@ -1,0 +1,109 @@
+"""Tokens: made, found by their secret, taken back.
+
+A secret is 32 random bytes, shown once; kept is its SHA-256, which for a random secret is as good
+as any slower hash.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple, get_args
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized
+from app.models import AccessToken
+
+Scope = Literal["explanations", "hypotheses", "jobs"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+PREFIX = "us_"
+MAX_SECRET = 200
+_NAME = re.compile(r"[\w .@+-]{1,100}")
+
+
+class TokenInfo(BaseModel):
+    """A token without its secret."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    scopes: list[str]
+    created_at: datetime
+
+
+class Writer(NamedTuple):
+    """Somebody who showed a token."""
+
+    name: str
+    scopes: frozenset[str]
+
+    def require(self, scope: Scope) -> None:
+        """Raises Forbidden where the token is not for this."""
+        if scope not in self.scopes:
+            has = ", ".join(sorted(self.scopes))
+            raise Forbidden(
+                f"The token {self.name!r} is for {has}; this needs {scope}: `unitscope token "
+                f"create NAME --scope {scope}` makes one."
+            )
+
+
+def create(session: Session, name: str, scopes: Sequence[str]) -> str:
+    """A new token's secret. Raises InvalidInput, and Conflict for a name that is taken."""
+    if _NAME.fullmatch(name) is None or name != name.strip():
+        raise InvalidInput(
+            f"The name {name[:100]!r} will not do: wanted 1 to 100 letters, digits, spaces or any "
+            "of . @ + - _"
+        )
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        given = f"--scope {unknown[0][:60]!r} is none" if unknown else "No --scope was given"
+        raise InvalidInput(f"{given}: wanted one or more of {', '.join(SCOPES)}.")
+    if _named(session, name) is not None:
+        raise Conflict(
+            f"There is a token {name!r} already: choose another name, or take it back first with "
+            f"`unitscope token revoke`."
+        )
+    secret = PREFIX + secrets.token_urlsafe(32)
+    chosen = [scope for scope in SCOPES if scope in scopes]
+    session.add(AccessToken(name=name, scopes=chosen, digest=_digest(secret)))
+    session.flush()
+    return secret
+
+
+def revoke(session: Session, name: str) -> None:
+    """Takes a token back; what was written with it stays. Raises NotFound."""
+    if _named(session, name) is None:
+        raise NotFound(f"There is no token {name[:100]!r}: `unitscope token list` lists them.")
+    session.execute(delete(AccessToken).where(AccessToken.name == name))
+
+
+def list_tokens(session: Session) -> list[TokenInfo]:
+    """All, the oldest first."""
+    rows = session.scalars(select(AccessToken).order_by(AccessToken.id))
+    return [TokenInfo.model_validate(row) for row in rows]
+
+
+def find_writer(session: Session, secret: str) -> Writer:
+    """Whose token it is. Raises Unauthorized for none that is known."""
+    row = None
+    if secret.startswith(PREFIX) and len(secret) <= MAX_SECRET:
+        found = select(AccessToken).where(AccessToken.digest == _digest(secret))
+        row = session.scalars(found).one_or_none()
+    if row is None:
+        raise Unauthorized(
+            "This token is not known here: it is mistyped, cut, or was taken back. `unitscope "
+            "token create NAME --scope …` makes one."
+        )
+    return Writer(row.name, frozenset(row.scopes))
+
+
+def _named(session: Session, name: str) -> AccessToken | None:
+    return session.scalars(select(AccessToken).where(AccessToken.name == name)).one_or_none()
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
