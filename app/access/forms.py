@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from app.access.tokens import Scope, Writer, find_writer
+from app.access.tokens import Scope, Writer, cookie_of, find_by_cookie, find_writer
 from app.errors import AppError, Forbidden, InvalidInput, Unauthorized
 from app.sessions import RequestSession
 
@@ -71,11 +71,11 @@ def visitor(
     Raises SignInNeeded where neither will do.
     """
     typed = fields.get(TOKEN, "").strip()
-    secret = typed or request.cookies.get(cookie_name(request), "")
-    if not secret:
+    kept = request.cookies.get(cookie_name(request), "")
+    if not typed and not kept:
         raise SignInNeeded("Saving needs a token.", fields)
     try:
-        writer = find_writer(session, secret)
+        writer = find_writer(session, typed) if typed else find_by_cookie(session, kept)
         writer.require(scope)
     except AppError as error:
         raise SignInNeeded(error.message, fields) from error
@@ -94,7 +94,7 @@ def keep(request: Request, response: Response, secret: str) -> None:
     """Sets the cookie."""
     response.set_cookie(
         cookie_name(request),
-        secret,
+        cookie_of(secret),
         max_age=DAYS * 24 * 3600,
         httponly=True,
         samesite="strict",

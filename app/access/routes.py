@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from app import urls
 from app.access.forms import TOKEN, FormFields, SignInNeeded, cookie_name, keep
-from app.access.tokens import SCOPES, Writer, find_writer
+from app.access.tokens import SCOPES, Writer, find_by_cookie, find_writer
 from app.errors import Unauthorized
 from app.sessions import RequestSession
 from app.templating import answer
@@ -24,9 +24,9 @@ def install(app: FastAPI) -> None:
 def show_sign_in(request: Request, session: RequestSession) -> HTMLResponse:
     """Who is signed in, or a field for a token."""
     writer, problem = None, None
-    if secret := request.cookies.get(cookie_name(request)):
+    if kept := request.cookies.get(cookie_name(request)):
         try:
-            writer = find_writer(session, secret)
+            writer = find_by_cookie(session, kept)
         except Unauthorized as error:
             problem = error.message
     return _page(request, urls.sign_in(), writer=writer, problem=problem)

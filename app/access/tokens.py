@@ -1,7 +1,8 @@
 """Tokens: made, found by their secret, taken back.
 
 A secret is 32 random bytes, shown once; kept is its SHA-256, which for a random secret is as good
-as any slower hash.
+as any slower hash. A browser keeps a value made from the secret: other servers on the same host see
+its cookies, and what they see must not do as a bearer token.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized
@@ -69,7 +70,8 @@ def create(session: Session, name: str, scopes: Sequence[str]) -> str:
         )
     secret = PREFIX + secrets.token_urlsafe(32)
     chosen = [scope for scope in SCOPES if scope in scopes]
-    session.add(AccessToken(name=name, scopes=chosen, digest=_digest(secret)))
+    digests = {"digest": _digest(secret), "cookie_digest": _digest(cookie_of(secret))}
+    session.add(AccessToken(name=name, scopes=chosen, **digests))
     session.flush()
     return secret
 
@@ -89,10 +91,25 @@ def list_tokens(session: Session) -> list[TokenInfo]:
 
 def find_writer(session: Session, secret: str) -> Writer:
     """Whose token it is. Raises Unauthorized for none that is known."""
+    is_likely = secret.startswith(PREFIX) and len(secret) <= MAX_SECRET
+    return _writer(session, AccessToken.digest == _digest(secret) if is_likely else None)
+
+
+def find_by_cookie(session: Session, value: str) -> Writer:
+    """Whose token a browser keeps. Raises Unauthorized for none that is known."""
+    is_likely = len(value) <= MAX_SECRET
+    return _writer(session, AccessToken.cookie_digest == _digest(value) if is_likely else None)
+
+
+def cookie_of(secret: str) -> str:
+    """What a browser keeps instead of the secret."""
+    return hashlib.sha256(b"cookie:" + secret.encode()).hexdigest()
+
+
+def _writer(session: Session, is_theirs: ColumnElement[bool] | None) -> Writer:
     row = None
-    if secret.startswith(PREFIX) and len(secret) <= MAX_SECRET:
-        found = select(AccessToken).where(AccessToken.digest == _digest(secret))
-        row = session.scalars(found).one_or_none()
+    if is_theirs is not None:
+        row = session.scalars(select(AccessToken).where(is_theirs)).one_or_none()
     if row is None:
         raise Unauthorized(
             "This token is not known here: it is mistyped, cut, or was taken back. `unitscope "

@@ -15,6 +15,7 @@ class AccessToken(Base):
     name    whose it is; stands beside what was written with it
     scopes  what may be written: app.access.tokens.SCOPES
     digest  SHA-256 of the secret, which is random and long
+    cookie_digest  SHA-256 of what a browser keeps instead of it, which is no bearer token
     """
 
     __tablename__ = "access_tokens"
@@ -23,4 +24,5 @@ class AccessToken(Base):
     name: Mapped[str] = mapped_column(unique=True)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(String))
     digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    cookie_digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -17,10 +17,12 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("scopes", postgresql.ARRAY(sa.String()), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("cookie_digest", sa.LargeBinary(), nullable=False),
         _moment("created_at"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_access_tokens")),
         sa.UniqueConstraint("name", name=op.f("uq_access_tokens_name")),
         sa.UniqueConstraint("digest", name=op.f("uq_access_tokens_digest")),
+        sa.UniqueConstraint("cookie_digest", name=op.f("uq_access_tokens_cookie_digest")),
     )
     op.create_table(
         "explanations",

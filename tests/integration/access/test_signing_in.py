@@ -2,7 +2,11 @@
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import Engine
 
+from app import db
+from app.access import tokens
+from app.errors import Unauthorized
 from tests.integration.access.conftest import MakeToken
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
@@ -16,6 +20,21 @@ def test_a_token_typed_once_signs_the_browser_in(client: TestClient, make_token:
     shown = client.get("/sign-in")
     assert "Signed in as" in shown.text and "ada" in shown.text
     assert shown.headers["cache-control"] == "no-store"
+
+
+def test_what_the_browser_keeps_is_no_bearer_token(
+    client: TestClient, engine: Engine, make_token: MakeToken
+) -> None:
+    secret = make_token()
+    client.post("/sign-in", data={"token": secret}, headers=OWN)
+    (kept,) = client.cookies.values()
+    assert secret not in kept
+    with db.session(engine) as session:
+        assert tokens.find_by_cookie(session, kept).name == "ada"
+        with pytest.raises(Unauthorized):
+            tokens.find_writer(session, kept)
+        with pytest.raises(Unauthorized):
+            tokens.find_by_cookie(session, secret)
 
 
 def test_signing_out_forgets_the_token(client: TestClient, make_token: MakeToken) -> None:
