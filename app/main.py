@@ -15,6 +15,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from app import db, operations, pages, problems, urls
 from app.access import routes as access
+from app.bodies import Bounded
 from app.corpora import api as corpora_api
 from app.http import Conditional
 from app.jobs import api as jobs_api
@@ -50,6 +51,7 @@ def create_app(engine: Engine | None = None) -> FastAPI:
     app.state.engine = engine
     app.state.metrics = Metrics()
     # The last one added is the outermost.
+    app.add_middleware(Bounded)
     app.add_middleware(problems.Surprises)
     app.add_middleware(Measured, metrics=app.state.metrics)
     app.add_middleware(Conditional)

@@ -28,6 +28,7 @@ from app.templating import answer
 MEDIA_TYPE = "application/problem+json"
 MAX_SHOWN = 80
 RETRY_SECONDS = "5"
+_UNREADABLE = "There was an error parsing the body"  # as FastAPI says it
 log = logging.getLogger("unitscope")
 
 
@@ -58,7 +59,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     }
     for status, meaning in (
         (404, "Nothing of that name is there."),
-        (422, "A parameter or cursor that cannot be used."),
+        (413, "The body is too long."),
+        (422, "A parameter, cursor or body that cannot be used."),
         (503, "The database does not answer."),
     )
 }
@@ -171,7 +173,10 @@ def _on_http_exception(request: Request, error: HTTPException) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = f"Nothing is at {request.url.path}. {_where_to_look(request)}"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not for {request.url.path}: use GET."
+        allowed = (error.headers or {}).get("Allow", "GET")
+        detail = f"{request.method} is not for {request.url.path}: use {allowed}."
+    elif detail == _UNREADABLE:
+        detail = "The body cannot be read as JSON: it is not UTF-8, or nested too deeply."
     title = HTTPStatus(error.status_code).phrase.capitalize()
     problem = _problem(request, error.status_code, title, detail)
     return respond(request, problem, error.headers)

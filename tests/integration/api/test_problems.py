@@ -179,3 +179,22 @@ def test_readiness_follows_the_schema_and_health_does_not(engine: Engine) -> Non
         assert answer.status_code == 503
         assert "unitscope db upgrade" in answer.json()["detail"]
         assert client.get(urls.HEALTHZ).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_of_megabytes_is_refused_however_it_is_sent(
+    client: TestClient, is_chunked: bool
+) -> None:
+    parts = [b"x" * 2**17] * 9
+    body = iter(parts) if is_chunked else b"".join(parts)
+    answer = client.post(f"{API}/models/tiny-a/search/rule", content=body)
+    assert answer.status_code == 413
+    assert "at most 1,048,576 bytes" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'"\xff"'])
+def test_a_body_that_cannot_be_read_is_said_to_be_so(client: TestClient, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = client.post(f"{API}/models/tiny-a/search/rule", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert "nested too deeply" in answer.json()["detail"]
