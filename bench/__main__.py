@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
-from bench import finishing, fire, memory, peers, rule_search, scan, similar, site, workers
+from bench import answers, finishing, fire, memory, peers, rule_search, scan, similar, site, workers
 from bench.models import DEMO_MODEL, GPT2_SMALL
 
 N_TOKENS = 131_072
@@ -67,6 +67,7 @@ SECTIONS: dict[str, Callable[[], Iterable[str]]] = {
     "growth": workers.growth_table,
     "similar": similar.table,
     "rules": rule_search.table,
+    "answers": answers.table,
     "fire": under_fire,
 }
 
