@@ -87,6 +87,37 @@ def evidence(
     return _with_query(_path(model, source, index, "test"), query)
 
 
+def unit_hypotheses(model: str, source: str, index: int, hypothesis: int | None = None) -> str:
+    """Where a unit's page shows its hypotheses, or one of them."""
+    where = "hypotheses" if hypothesis is None else f"hypothesis-{hypothesis}"
+    return f"{unit(model, source, index)}#{where}"
+
+
+def save_hypothesis(model: str, source: str, index: int) -> str:
+    """Where the form is sent to."""
+    return _path(model, source, index, "hypotheses")
+
+
+def delete_hypothesis(hypothesis: int) -> str:
+    """Where the form is sent to."""
+    return _path("hypotheses", hypothesis, "delete")
+
+
+def unit_explanations(model: str, source: str, index: int) -> str:
+    """Where a unit's page shows what people say of it."""
+    return f"{unit(model, source, index)}#explanations"
+
+
+def write_explanation(model: str, source: str, index: int) -> str:
+    """Where the form is sent to."""
+    return _path(model, source, index, "explanations")
+
+
+def delete_explanation(explanation: int) -> str:
+    """Where the form is sent to."""
+    return _path("explanations", explanation, "delete")
+
+
 def random_unit(model: str, source: str) -> str:
     return _path(model, source, "random")
 
@@ -111,6 +142,14 @@ def jobs(*, cursor: str | None = None) -> str:
 
 def job(job_id: int) -> str:
     return _path("jobs", job_id)
+
+
+def cancel_job(job_id: int) -> str:
+    return _path("jobs", job_id, "cancel")
+
+
+def retry_job(job_id: int) -> str:
+    return _path("jobs", job_id, "retry")
 
 
 def sign_in() -> str:
@@ -173,6 +212,30 @@ def api_similar(
 
 def api_evidence(model: str, source: str, index: int, **query: QueryValue) -> str:
     return _with_query(f"{api_unit(model, source, index)}/test", query)
+
+
+def api_unit_hypotheses(model: str, source: str, index: int) -> str:
+    return f"{api_unit(model, source, index)}/hypotheses"
+
+
+def api_hypotheses(model: str, **query: QueryValue) -> str:
+    return _with_query(f"{api_model(model)}/hypotheses", query)
+
+
+def api_hypothesis(hypothesis: int) -> str:
+    return f"{API}/hypotheses" + _path(hypothesis)
+
+
+def api_unit_explanations(model: str, source: str, index: int) -> str:
+    return f"{api_unit(model, source, index)}/explanations"
+
+
+def api_explanations(model: str, **query: QueryValue) -> str:
+    return _with_query(f"{api_model(model)}/explanations", query)
+
+
+def api_explanation(explanation: int) -> str:
+    return f"{API}/explanations" + _path(explanation)
 
 
 def api_rule_search(model: str, **query: QueryValue) -> str:

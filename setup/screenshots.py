@@ -17,6 +17,8 @@ PICTURES = {
     "model": ("/demo", 900),
     "source": ("/demo/mlp-2?alive=true&sort=max&order=desc", 900),
     "unit": ("/demo/{source}/{index}", 1350),
+    "rule": ("/search?model=demo&q=%2F%5Cbdef%5Cb%2F", 900),
+    "evidence": ("/demo/transcoder-2/1970/test?rule=%2F%5Cbdef%5Cb%2F", 1150),
 }
 """Each picture's address and height."""
 

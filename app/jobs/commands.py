@@ -1,10 +1,8 @@
 """What `unitscope jobs` does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from psycopg.errors import DeadlockDetected
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import db
@@ -15,7 +13,6 @@ from app.jobs.schemas import JobDetail, JobStatus
 from app.serving import place
 
 N_RECENT = 10
-MOST_ATTEMPTS = 3
 
 
 def list_jobs(*, is_all: bool, is_json: bool) -> None:
@@ -41,34 +38,18 @@ def show(job_id: int, *, is_json: bool) -> None:
 
 def cancel(job_id: int) -> None:
     """Cancels one job. Raises NotFound, and Conflict for a complete one."""
-    _change(service.cancel, job_id)
+    service.change(_engine(), service.cancel, job_id)
     print(f"Job {job_id} is cancelled. Workers stop within seconds; what was flushed is dropped.")
 
 
 def retry(job_id: int) -> None:
     """Queues a failed job again. Raises NotFound, Conflict and InvalidInput."""
-    _change(service.retry, job_id)
+    service.change(_engine(), service.retry, job_id)
     print(f"Job {job_id} is queued again; it goes on from what is stored.")
     with db.session(_engine()) as session:
         is_alone = not queries.list_workers(session)
     if is_alone:
         print("No worker is alive: `unitscope worker` starts one.")
-
-
-def _change(change: Callable[[Session, int], None], job_id: int) -> None:
-    """Changes a job in a transaction of its own.
-
-    A worker that takes up a shard of a queued job locks the shard before the scan, the other way
-    round than we do. Where the two meet, PostgreSQL ends one of them; if that is us, we try again.
-    """
-    for n_left in reversed(range(MOST_ATTEMPTS)):
-        try:
-            with db.session(_engine()) as session:
-                change(session, job_id)
-            return
-        except OperationalError as error:
-            if n_left == 0 or not isinstance(error.orig, DeadlockDetected):
-                raise
 
 
 def _all(session: Session, statuses: Sequence[JobStatus]) -> list[JobDetail]:

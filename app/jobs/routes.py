@@ -1,8 +1,11 @@
 """The pages of jobs. To htmx, which asks again while something is unfinished, what changes."""
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
+from app import urls
+from app.access.forms import FormFields, done, visitor
+from app.jobs import service
 from app.jobs.pages import job_page, jobs_page
 from app.sessions import RequestSession
 from app.templating import answer
@@ -22,3 +25,19 @@ def show_job(request: Request, session: RequestSession, job: int) -> HTMLRespons
     """One job."""
     page = job_page(session, job)
     return answer(request, "jobs/show.html", {"page": page}, fragment="jobs/_progress.html")
+
+
+@router.post("/jobs/{job}/cancel")
+def cancel_job(request: Request, session: RequestSession, job: int, fields: FormFields) -> Response:
+    """Ends a job."""
+    sender = visitor(request, session, fields, "jobs")
+    service.change(request.app.state.engine, service.cancel, job)
+    return done(request, urls.job(job), sender)
+
+
+@router.post("/jobs/{job}/retry")
+def retry_job(request: Request, session: RequestSession, job: int, fields: FormFields) -> Response:
+    """Queues a failed job again."""
+    sender = visitor(request, session, fields, "jobs")
+    service.change(request.app.state.engine, service.retry, job)
+    return done(request, urls.job(job), sender)

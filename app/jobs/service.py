@@ -1,12 +1,34 @@
 """Changing a job: cancelled, or taken up again."""
 
-from sqlalchemy import func, select, update
+from collections.abc import Callable
+
+from psycopg.errors import DeadlockDetected
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app import partitions
+from app import db, partitions
 from app.errors import Conflict, InvalidInput
 from app.jobs.queries import MAX_ID, no_such_job
 from app.models import Scan, Shard
+
+MOST_ATTEMPTS = 3
+
+
+def change(engine: Engine, how: Callable[[Session, int], None], job_id: int) -> None:
+    """Changes a job (`how` is one of those below) in a transaction of its own.
+
+    A worker that takes up a shard of a queued job locks the shard before the scan, the other way
+    round than we do. Where the two meet, PostgreSQL ends one of them; if that is us, we try again.
+    """
+    for n_left in reversed(range(MOST_ATTEMPTS)):
+        try:
+            with db.session(engine) as session:
+                how(session, job_id)
+            return
+        except OperationalError as error:
+            if n_left == 0 or not isinstance(error.orig, DeadlockDetected):
+                raise
 
 
 def cancel(session: Session, job_id: int) -> None:
