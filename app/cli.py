@@ -201,26 +201,22 @@ def loss(
     corpus: Annotated[str | None, typer.Option(help="By default that of the newest scan.")] = None,
     windows: Annotated[int, typer.Option(min=1, help="Windows of the sample at most.")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="Of the windows, and of the intervals.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda or cuda:1.", show_default="auto")
+    ] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Allow the model's own code to run.")
+    ] = False,
+    is_detached: Annotated[
+        bool, typer.Option("--detach", help="Leave it to workers; print where to look.")
     ] = False,
     is_json: AsJson = False,
 ) -> None:
     """Measure how much of a unit's part in the model's loss a rule recovers."""
     from app.evidence import commands
 
-    commands.loss(
-        place,
-        rules or [],
-        units,
-        corpus,
-        windows,
-        seed,
-        device,
-        is_json=is_json,
-        trust_remote_code=trust_remote_code,
-    )
+    where = commands.Where(windows, seed, device, trust_remote_code, is_detached)
+    commands.loss(place, rules or [], units, corpus, where, is_json=is_json)
 
 
 @app.command()

@@ -83,9 +83,9 @@ def work(options: dict[str, Any]) -> None:
 
 def measure_loss(ids: Sequence[int], device: str, *, trust_remote_code: bool) -> None:
     """Measures queued reports on recovered loss (app.evidence.loss) in this process."""
-    from workers.loss_reports import carry_out
+    from workers.loss_reports import measure_here
 
-    carry_out(db.get_engine(), ids, device, trust_remote_code=trust_remote_code)
+    measure_here(db.get_engine(), ids, device, trust_remote_code=trust_remote_code)
 
 
 @contextmanager

@@ -66,10 +66,13 @@ def run(settings: FireSettings, name: str) -> None:
 
 
 def _slow_down(settings: FireSettings) -> None:
-    from workers import memory_plan, scan
-    from workers.jobs import claims, pulse, queue, session, worker
+    from app.evidence import loss_queue
+    from workers import ablation, memory_plan, scan
+    from workers.jobs import claims, losses, pulse, queue, session, worker
 
     if settings.seconds_alive is not None:
+        loss_queue.SECONDS_ALIVE = settings.seconds_alive  # type: ignore[assignment]
+        losses._SECONDS_BETWEEN_TRIES = 0.2
         queue.SECONDS_ALIVE = claims.SECONDS_ALIVE = settings.seconds_alive  # type: ignore
         pulse.SECONDS_BETWEEN_BEATS = settings.seconds_alive / 8
         worker._SECONDS_BETWEEN_CONNECTIONS = 0.2
@@ -99,6 +102,8 @@ def _slow_down(settings: FireSettings) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     pulse.Activity.add = adding  # type: ignore[method-assign]
+    forward: Any = deadly if settings.is_deadly else after(ablation._Run._forward)
+    ablation._Run._forward = forward  # type: ignore[method-assign]
     scan._update = deadly if settings.is_deadly else after(scan._update)  # type: ignore
     flushed: Any = session  # whose names are replaced
     flushed.partials.write = after(flushed.partials.write)

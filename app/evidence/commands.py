@@ -1,19 +1,22 @@
-"""What `unitscope loss` does: asks for reports, measures them here, prints them."""
+"""What `unitscope loss` does: asks for reports, and measures them here or leaves them to others."""
 
 import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import db, indexing
+from app import db, indexing, serving, urls
 from app.errors import InvalidInput, NotFound
-from app.evidence.loss import LossReport, ask_loss
+from app.evidence import loss_queue
+from app.evidence.loss import DEFAULT_WINDOWS, LossReport, ask_loss, enqueue
 from app.models import Corpus, LanguageModel, Scan, ScanSource, Source
 from app.models import LossReport as Stored
 from app.rules.language import AnyRule
@@ -26,35 +29,73 @@ _COLUMNS = ("unit", "rule", "recovered", "95%", "intact", "rule's means", "mean"
 _NARROWEST = 120  # where it is no terminal, or a narrow one, rather than cells of one letter
 
 
+@dataclass(frozen=True, slots=True)
+class Where:
+    """How reports are measured: by workers (`is_detached`), or here."""
+
+    n_windows: int = DEFAULT_WINDOWS
+    seed: int = 0
+    device: str | None = None
+    trust_remote_code: bool = False
+    is_detached: bool = False
+
+    def check(self) -> None:
+        """Raises InvalidInput for options that are a worker's own."""
+        named = "--device" if self.device is not None else "--trust-remote-code"
+        if self.is_detached and (self.device is not None or self.trust_remote_code):
+            raise InvalidInput(
+                f"{named} with --detach: the worker that measures decides that. Start it with "
+                f"`unitscope worker {named}`."
+            )
+
+
 def loss(
     place: str,
     rules: Sequence[str],
     units: str | None,
     corpus: str | None,
-    n_windows: int,
-    seed: int,
-    device: str,
+    where: Where,
     *,
     is_json: bool,
-    trust_remote_code: bool,
 ) -> None:
     """Measures MODEL/SOURCE/INDEX by each rule, or what the file `units` lists (`-`: the input).
 
     Raises AppError for what a person can mend.
     """
+    where.check()
     model, source, asked = _asked(place, rules, units)
     engine = db.get_engine()
     db.prepare(engine)
     with db.session(engine) as session:
-        scan_id, source_id = _find(session, model, source, corpus)
-        ids = [
-            ask_loss(session, scan_id, source_id, unit, rule, n_windows=n_windows, seed=seed).id
-            for unit, rule in dict.fromkeys(asked)
+        named = _find(session, model, source, corpus)
+        found = [
+            ask_loss(
+                session,
+                named.scan_id,
+                named.source_id,
+                unit,
+                rule,
+                n_windows=where.n_windows,
+                seed=where.seed,
+                is_again=not where.is_detached,
+            )
+            # in one order everywhere, for two that ask for the same wait for each other's rows
+            for unit, rule in sorted(dict.fromkeys(asked), key=lambda each: (each[0], str(each[1])))
         ]
-    indexing.measure_loss(ids, device, trust_remote_code=trust_remote_code)
+        if where.is_detached:
+            enqueue(session, found, named.scan_id, named.source_id)
+            is_served = loss_queue.is_served(session)
+    if where.is_detached:
+        _say_where(found, named, is_served=is_served, is_json=is_json)
+        return
+    ids = [each.id for each in found]
+    indexing.measure_loss(ids, where.device or "auto", trust_remote_code=where.trust_remote_code)
     with db.session(engine) as session:
         stored = session.scalars(select(Stored).where(Stored.id.in_(ids)).order_by(Stored.id))
-        _show([LossReport.model_validate(each) for each in stored], is_json)
+        reports = [LossReport.model_validate(each) for each in stored]
+    _show(reports, is_json)
+    if (n_failed := sum(each.status != "complete" for each in reports)) > 0:
+        raise InvalidInput(f"{n_failed} of {len(reports)} could not be measured, as is said there.")
 
 
 def _asked(
@@ -94,10 +135,20 @@ def _rule(text: str) -> AnyRule:
     return read_json(text) if text.lstrip().startswith("{") else parse(text)
 
 
-def _find(session: Session, model: str, source: str, corpus: str | None) -> tuple[int, int]:
+class _Named(NamedTuple):
+    """A scan of a source, and what addresses call it."""
+
+    scan_id: int
+    source_id: int
+    model: str
+    source: str
+    corpus: str
+
+
+def _find(session: Session, model: str, source: str, corpus: str | None) -> _Named:
     """The newest current scan of the source, over the corpus if one is named."""
     query = (
-        select(ScanSource.scan_id, ScanSource.source_id)
+        select(ScanSource.scan_id, ScanSource.source_id, Corpus.slug)
         .join(Source, Source.id == ScanSource.source_id)
         .join(LanguageModel, LanguageModel.id == Source.language_model_id)
         .join(Scan, Scan.id == ScanSource.scan_id)
@@ -111,7 +162,25 @@ def _find(session: Session, model: str, source: str, corpus: str | None) -> tupl
     if found is None:
         over = "" if corpus is None else f" over {corpus}"
         raise NotFound(f"No scan of {model}/{source}{over}: run `unitscope index` first.")
-    return found[0], found[1]
+    return _Named(found[0], found[1], model, source, found[2])
+
+
+def _say_where(
+    reports: Sequence[LossReport], named: _Named, *, is_served: bool, is_json: bool
+) -> None:
+    """For each report its state and the page that shows what comes of it."""
+    if is_json:
+        print(json.dumps([each.model_dump(mode="json") for each in reports], indent=2))
+    else:
+        site = serving.place(None, None).url
+        for each in reports:
+            rule = to_text(read_json(each.rule))
+            page = urls.evidence(
+                named.model, named.source, each.unit, rule=rule, corpus=named.corpus
+            )
+            print(f"{each.status}\t{site}{page}")
+    if not is_served and any(not each.is_over for each in reports):
+        print("No worker serves this: `unitscope worker` starts one.", file=sys.stderr)
 
 
 def _show(reports: Sequence[LossReport], is_json: bool) -> None:
@@ -120,6 +189,11 @@ def _show(reports: Sequence[LossReport], is_json: bool) -> None:
         return
     table = Table(*_COLUMNS, show_edge=False)
     for each in reports:
+        rule = to_text(read_json(each.rule)).replace("[", r"\[")
+        if each.status != "complete":
+            said = (each.error or each.status).replace("[", r"\[")
+            table.add_row(str(each.unit), rule, said, *[""] * (len(_COLUMNS) - 3))
+            continue
         recovered, interval = "not measurable here", ""
         if each.ratio is not None:
             recovered, interval = (
@@ -127,7 +201,6 @@ def _show(reports: Sequence[LossReport], is_json: bool) -> None:
                 f"{each.ratio_low:.3f} to {each.ratio_high:.3f}",
             )
         losses = (f"{x:.6f}" for x in (each.loss_intact, each.loss_rule, each.loss_mean))
-        rule = to_text(read_json(each.rule)).replace("[", r"\[")
         table.add_row(str(each.unit), rule, recovered, interval, *losses, f"{each.n_tokens:,}")
     console = Console()
     console.print(table, width=max(console.width, _NARROWEST), crop=False)

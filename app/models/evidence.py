@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, UniqueConstraint, func
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -21,11 +21,17 @@ class LossReport(Base):
     ratio       (loss_mean - loss_rule) / (loss_mean - loss_intact), with its 95% interval by
                 documents; NULL where it is not measurable
     worker_id, n_attempts  who has it, or had it last; times it was begun
+    batch       drawn anew by each claim, and written to the worker's row as well: whoever holds the
+                report still has this batch; NULL while it is queued
+    not_before  a queued report is not begun again sooner; NULL: at once
     error       in words, what went wrong last
     """
 
     __tablename__ = "loss_reports"
-    __table_args__ = (UniqueConstraint("scan_id", "source_id", "unit", "rule_hash"),)
+    __table_args__ = (
+        UniqueConstraint("scan_id", "source_id", "unit", "rule_hash"),
+        Index("ix_loss_reports_open", "status", postgresql_where=text("status <> 'complete'")),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     scan_id: Mapped[int] = mapped_column(ForeignKey("scans.id", ondelete="CASCADE"))
@@ -38,7 +44,9 @@ class LossReport(Base):
     status: Mapped[str]
     error: Mapped[str | None]
     worker_id: Mapped[UUID | None]
+    batch: Mapped[UUID | None]
     n_attempts: Mapped[int] = mapped_column(server_default="0")
+    not_before: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     n_tokens: Mapped[int | None] = mapped_column(BigInteger)
     n_documents: Mapped[int | None]
     loss_intact: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)

@@ -3,8 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, LargeBinary, func
-from sqlalchemy.dialects.postgresql import REAL
+from sqlalchemy import BigInteger, DateTime, ForeignKey, LargeBinary, String, func
+from sqlalchemy.dialects.postgresql import ARRAY, REAL
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
@@ -47,8 +47,10 @@ class Shard(Base):
 
 
 class Worker(Base):
-    """A process that carries out shards. It is alive while `seen_at` is recent.
+    """A process that carries out shards, or measures. It is alive while `seen_at` is recent.
 
+    queues          the only queues that it serves; NULL: all
+    batch           that of the reports on loss which it has in hand (app.models.LossReport)
     n_tokens_done   counted positions of its shard that are not flushed yet
     tokens_per_second  over the last few seconds of scanning; None while it does anything else
     """
@@ -58,10 +60,12 @@ class Worker(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]  # host and process id
     device: Mapped[str]
+    queues: Mapped[list[str] | None] = mapped_column(ARRAY(String))
     started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     scan_id: Mapped[int | None]
     shard: Mapped[int | None]
+    batch: Mapped[UUID | None]
     doing: Mapped[str]  # in words: `waiting`, `scanning`, `storing`…
     n_tokens_done: Mapped[int] = mapped_column(BigInteger)
     tokens_per_second: Mapped[float | None] = mapped_column(REAL)

@@ -45,6 +45,23 @@ class Claim:
     n_tokens_done: int
     n_attempts: int
 
+    @property
+    def batch(self) -> None:
+        """No reports."""
+
+    def is_wanted(self, session: Session) -> bool:
+        """Whether the scan goes on, and the shard is with this worker."""
+        query = (
+            select(Scan.status)
+            .join(Shard, Shard.scan_id == Scan.id)
+            .where(
+                Scan.id == self.scan_id,
+                Shard.index == self.index,
+                Shard.worker_id == self.worker_id,
+            )
+        )
+        return session.scalar(query) in ("queued", "running")
+
 
 def claim(engine: Engine, scan_id: int, index: int, worker_id: UUID) -> Claim | None:
     """The shard, if it is free and the scan goes on; None where somebody else sees to it.
@@ -59,7 +76,8 @@ def claim(engine: Engine, scan_id: int, index: int, worker_id: UUID) -> Claim | 
             shard.n_attempts += 1
             shard.status, shard.worker_id, shard.updated_at = "running", worker_id, func.now()
             mine = update(Worker).where(Worker.id == worker_id)
-            session.execute(mine.values(scan_id=scan_id, shard=index, seen_at=func.now()))
+            row = {"scan_id": scan_id, "shard": index, "batch": None, "seen_at": func.now()}
+            session.execute(mine.values(**row))
             session.flush()
             return _claim(shard, worker_id)
         reason = shard.error or "its processes ended without a word, as when memory is short"
@@ -78,15 +96,14 @@ def _free_shard(session: Session, scan_id: int, index: int, worker_id: UUID) -> 
         return None
     if status == "queued":
         _begin_scan(session, scan_id)
-    query = (
-        select(Shard, queue.is_taken().label("is_taken"))
-        .where(Shard.scan_id == scan_id, Shard.index == index, Shard.status != "done")
-        .with_for_update(of=Shard, skip_locked=True)
-    )
-    found = session.execute(query).one_or_none()
-    if found is None or (found.is_taken and found.Shard.worker_id != worker_id):
+    is_it = (Shard.scan_id == scan_id) & (Shard.index == index)
+    query = select(Shard).where(is_it, Shard.status != "done").with_for_update(skip_locked=True)
+    shard = session.scalars(query).one_or_none()
+    if shard is None:
         return None
-    shard: Shard = found.Shard
+    # Asked only now: what another claimed while we looked shows once the row is locked.
+    if shard.worker_id != worker_id and session.scalar(select(queue.is_taken()).where(is_it)):
+        return None
     if shard.kind == "finish" and _n_open(session, scan_id) > 1:
         return None
     return shard

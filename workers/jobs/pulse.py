@@ -10,20 +10,22 @@ import os
 import socket
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from procrastinate.exceptions import ConnectorException
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Engine, delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from app import db, embedded
 from app.config import get_settings
-from app.models import Scan, Shard, Worker
+from app.models import Worker
 from workers.jobs import queue
-from workers.jobs.claims import Claim
 
 logger = logging.getLogger("unitscope.worker")
 
@@ -32,11 +34,46 @@ _BEATS_BETWEEN_SWEEPS = 3
 _SECONDS_OF_RATE = 8.0
 
 
+class Held(Protocol):
+    """What a worker has in hand: a shard, or a batch of reports."""
+
+    @property
+    def scan_id(self) -> int:
+        """The scan that it is of."""
+
+    @property
+    def index(self) -> int | None:
+        """The shard's."""
+
+    @property
+    def batch(self) -> UUID | None:
+        """The reports'."""
+
+    def is_wanted(self, session: Session) -> bool:
+        """Whether it is still ours, and what comes of it still wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a worker is; `queues` are those that it serves, None for all."""
+
+    worker_id: UUID
+    name: str
+    device: str
+    queues: tuple[str, ...] | None = None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What never changes of its row."""
+        queues = None if self.queues is None else list(self.queues)
+        return {"id": self.worker_id, "name": self.name, "device": self.device, "queues": queues}
+
+
 @dataclass
 class Activity:
     """What a worker does now; written by its working thread, read by its pulse."""
 
-    held: Claim | None = None
+    held: Held | None = None
     doing: str = "waiting"
     n_tokens: int = 0
     should_stop: Event = field(default_factory=Event)
@@ -46,14 +83,14 @@ class Activity:
     changing: Lock = field(default_factory=Lock)
     """Held while a shard is claimed or a beat is written, so that neither overwrites the other."""
 
-    def begin(self, held: Claim, doing: str) -> None:
+    def begin(self, held: Held, doing: str) -> None:
         """A shard is begun."""
         with self._lock:
             self.held, self.doing, self.n_tokens = held, doing, 0
             self.should_stop.clear()
             self._counts.clear()
 
-    def stop(self, held: Claim) -> None:
+    def stop(self, held: Held) -> None:
         """Asks whoever has `held` in hand to stop; what came after it is none of our business."""
         with self._lock:
             if self.held is held:
@@ -95,12 +132,20 @@ class Activity:
 class Pulse:
     """Beats from `start` to `stop`; a database that is away for a while stops nothing."""
 
-    def __init__(self, engine: Engine, device: str, activity: Activity) -> None:
-        self.worker_id: UUID = uuid4()
-        self._engine, self._device, self._activity = engine, device, activity
+    def __init__(
+        self, engine: Engine, device: str, activity: Activity, queues: Sequence[str] | None = None
+    ) -> None:
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        self.me = Identity(uuid4(), name, device, None if queues is None else tuple(queues))
+        self._engine, self._activity = engine, activity
         self._over = Event()
         self._is_away = False
         self._thread = Thread(target=self._run, name="pulse", daemon=True)
+
+    @property
+    def worker_id(self) -> UUID:
+        """The worker's."""
+        return self.me.worker_id
 
     def start(self) -> None:
         """The first beat and sweep are over when this returns: claims need the worker's row.
@@ -154,26 +199,14 @@ class Pulse:
         row = {
             "scan_id": held and held.scan_id,
             "shard": held and held.index,
+            "batch": held and held.batch,
             "doing": activity.doing,
             "n_tokens_done": activity.n_tokens,
             "tokens_per_second": activity.rate(),
             "seen_at": func.now(),
         }
-        name = f"{socket.gethostname()}:{os.getpid()}"
-        new = insert(Worker).values(id=self.worker_id, name=name, device=self._device, **row)
+        new = insert(Worker).values(**self.me.row, **row)
         with db.session(self._engine) as session:
             session.execute(new.on_conflict_do_update(index_elements=[Worker.id], set_=row))
-            if held is not None and not self._is_wanted(session, held):
+            if held is not None and not held.is_wanted(session):
                 activity.stop(held)
-
-    def _is_wanted(self, session: db.Session, held: Claim) -> bool:
-        query = (
-            select(Scan.status)
-            .join(Shard, Shard.scan_id == Scan.id)
-            .where(
-                Scan.id == held.scan_id,
-                Shard.index == held.index,
-                Shard.worker_id == self.worker_id,
-            )
-        )
-        return session.scalar(query) in ("queued", "running")

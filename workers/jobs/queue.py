@@ -1,4 +1,5 @@
-"""The queue: procrastinate's tables in our database, one task a shard.
+"""The queue: procrastinate's tables in our database, one task a shard (those of reports on loss are
+in app.evidence.loss_queue).
 
 A task is no more than a word to a worker that a shard may be carried out; whether it really may,
 and how far it is, stands in the shard's row alone. So a task that is lost is given anew by the
@@ -7,16 +8,14 @@ return, whatever came of them.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-import procrastinate
-import psycopg
-from procrastinate.exceptions import AlreadyEnqueued
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
-from app import db
+from app import db, tasks
+from app.evidence import loss_queue
 from app.models import Scan, Shard, Worker
 from app.models.jobs import SECONDS_ALIVE
 
@@ -24,8 +23,6 @@ RUN_SHARD = "unitscope.run_shard"
 _SECONDS_STALLED = 30.0
 _JOBS = 10_000_000
 _SECONDS_KEPT = 3600.0
-
-_deferring = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 
 def queue_name(scan_id: int) -> str:
@@ -35,24 +32,17 @@ def queue_name(scan_id: int) -> str:
 
 def defer(session: Session, scan_id: int, priority: int, shard: int, seconds: float = 0.0) -> None:
     """Puts a shard's task into the queue when the transaction commits, unless one waits there."""
-    driver = session.connection().connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    task = _deferring.configure_task(
+    tasks.defer(
+        session,
         RUN_SHARD,
-        allow_unknown=True,
         queue=queue_name(scan_id),
         # A job before those that came after it, to its end: also what comes into the queue late.
         priority=priority * _JOBS - scan_id,
-        queueing_lock=f"{scan_id}:{shard}",
-        schedule_at=_in(session, seconds) if seconds > 0 else None,
-        connection=driver,
+        lock=f"{scan_id}:{shard}",
+        seconds=seconds,
+        scan_id=scan_id,
+        shard=shard,
     )
-    try:
-        with session.begin_nested():
-            session.connection()  # the savepoint is made at the session's first use of it
-            task.defer(scan_id=scan_id, shard=shard)
-    except AlreadyEnqueued:
-        return
 
 
 def defer_open(session: Session, scan_id: int, priority: int) -> int:
@@ -78,13 +68,6 @@ def defer_open(session: Session, scan_id: int, priority: int) -> int:
     for number in due:
         defer(session, scan_id, priority, number)
     return len(due)
-
-
-def _in(session: Session, seconds: float) -> datetime:
-    """So many seconds from now, by the database's clock, which is the one that is asked."""
-    now = session.scalars(select(func.clock_timestamp())).one()
-    assert isinstance(now, datetime)
-    return now + timedelta(seconds=seconds)
 
 
 def is_taken() -> Any:
@@ -138,8 +121,19 @@ def sweep(engine: Engine) -> None:
         unfinished = select(Scan.id, Scan.priority).where(Scan.status.in_(("queued", "running")))
         for scan_id, priority in session.execute(unfinished).all():
             defer_open(session, scan_id, priority)
+        loss_queue.sweep(session)
 
 
+def has_shards_waiting(engine: Engine) -> bool:
+    """Whether a shard's task could be taken now."""
+    with db.session(engine) as session:
+        return bool(session.scalar(_HAS_SHARDS))
+
+
+_HAS_SHARDS = text(
+    "SELECT EXISTS (SELECT 1 FROM procrastinate_jobs WHERE status = 'todo' "
+    "AND task_name = 'unitscope.run_shard' AND (scheduled_at IS NULL OR scheduled_at <= now()))"
+)
 _WAITING = text(
     "SELECT queueing_lock FROM procrastinate_jobs WHERE queue_name = :queue AND status = 'todo'"
 )
@@ -149,7 +143,7 @@ _DROP_STALLED = text(
     DELETE FROM procrastinate_jobs USING procrastinate_jobs AS stalled
     LEFT JOIN procrastinate_workers AS worker ON worker.id = stalled.worker_id
     WHERE procrastinate_jobs.id = stalled.id AND stalled.status = 'doing'
-        AND stalled.task_name = 'unitscope.run_shard'
+        AND stalled.task_name IN ('unitscope.run_shard', 'unitscope.run_loss')
         AND (worker.id IS NULL
             OR worker.last_heartbeat < now() - make_interval(secs => :seconds))
     """

@@ -19,7 +19,7 @@ import psycopg
 import torch
 from jaxtyping import Int32
 from sqlalchemy import Engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app import db
@@ -59,6 +59,8 @@ SECONDS_BETWEEN_FLUSHES = 120.0
 """What a killed worker may lose of a large shard."""
 _SECONDS_BETWEEN_TRIES = 2.0
 AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, StorageFull)
+RETRYABLE = (DBAPIError, psycopg.Error, StorageFull, OSError, MemoryError)
+"""What may go better another time, or on another machine."""
 
 
 class HandedBack(Exception):
@@ -166,7 +168,7 @@ class ScanSession:
 
         def write(session: Session) -> None:
             for source_id, source in zip(self.source_ids, self.loaded.sources, strict=True):
-                _go_on(activity)
+                go_on(activity)
                 models.store_units(session, source_id, self.loaded.model, source)
 
         self._flush(held, activity, write)
@@ -233,7 +235,7 @@ class ScanSession:
                 self.settings,
                 self.sizes,
                 self.sampled,
-                lambda: _go_on(activity),
+                lambda: go_on(activity),
             )
 
     def _scan(
@@ -306,7 +308,7 @@ class ScanSession:
                 activity.say("storing")
 
 
-def _go_on(activity: Activity) -> None:
+def go_on(activity: Activity) -> None:
     """Raises HandedBack once we were told to stop."""
     if activity.should_stop.is_set():
         raise HandedBack

@@ -22,19 +22,19 @@ from sqlalchemy.exc import DBAPIError
 
 from app import db
 from app.errors import AppError, Conflict, InvalidInput
+from app.evidence import loss_queue
+from app.evidence.loss_queue import Group
 from workers.jobs import claims, ledger, queue
 from workers.jobs.claims import Claim, ClaimLost
 from workers.jobs.loading import Loaded
+from workers.jobs.losses import Losses
 from workers.jobs.options import WorkerOptions
 from workers.jobs.pulse import Activity, Pulse
-from workers.jobs.session import HandedBack, ScanSession, Unfinished, Unfit
-from workers.sinks.copying import StorageFull
+from workers.jobs.session import RETRYABLE, HandedBack, ScanSession, Unfinished, Unfit
 from workers.sources.language_models import choose_device
 
 logger = logging.getLogger("unitscope.worker")
 
-RETRYABLE = (DBAPIError, psycopg.Error, StorageFull, OSError, MemoryError)
-"""What may go better another time, or on another machine."""
 _SECONDS_BETWEEN_CONNECTIONS = 1.0
 _SECONDS_BETWEEN_POLLS = 2.0
 _SECONDS_TO_CONNECT = 5.0
@@ -62,7 +62,8 @@ class ShardWorker:
         self._after_scan = after_scan
         self._activity = Activity()
         self._device = str(choose_device(options.device))
-        self._pulse = Pulse(engine, self._device, self._activity)
+        self._pulse = Pulse(engine, self._device, self._activity, queues)
+        self._losses = Losses(engine, options, self._activity, self._pulse.me)
         self._session: ScanSession | None = None
         self._leaving = Event()
         self._unfit: dict[int, float] = {}
@@ -125,9 +126,10 @@ class ShardWorker:
         """Whether nothing is left to do; where something is, some time has passed."""
         queue.sweep(self._engine)
         left = queue.scans_with_work(self._engine, self._queues)
-        if left <= self._unfit.keys():
-            if left:
-                raise Conflict(_nothing_for_us(left))
+        reports = self._losses.left()
+        if left <= self._unfit.keys() and not reports.for_us:
+            if left or reports.for_others:
+                raise Conflict(_nothing_for_us(left, reports.for_others))
             return True
         self._leaving.wait(_SECONDS_BETWEEN_CONNECTIONS)
         return False
@@ -143,6 +145,7 @@ class ShardWorker:
         )
         app = procrastinate.App(connector=connector)
         app.task(name=queue.RUN_SHARD)(self._run_shard)
+        app.task(name=loss_queue.RUN_LOSS)(self._run_loss)
         async with app.open_async():
             await app.run_worker_async(
                 queues=self._queues,  # type: ignore[arg-type]  # None means all
@@ -157,6 +160,7 @@ class ShardWorker:
         """The task: whatever comes of it is written down, so it never raises for the queue."""
         if self._leaving.is_set() or self._is_left_to_others(scan_id):
             return
+        self._losses.close()
         try:
             with self._activity.changing:
                 held = claims.claim(self._engine, scan_id, shard, self._pulse.worker_id)
@@ -178,6 +182,12 @@ class ShardWorker:
             self._activity.end()
         if is_complete:
             self._follow_up(scan_id)
+
+    def _run_loss(self, scan_id: int, source_id: int, n_windows: int, seed: int) -> None:
+        """The task of reports on loss: as with shards, it never raises for the queue."""
+        if not self._leaving.is_set():
+            group = Group(scan_id, source_id, n_windows, seed)
+            self._losses.run(group, self._leaving, make_room=self._forget_session)
 
     def _follow_up(self, scan_id: int) -> None:
         try:
@@ -258,9 +268,12 @@ class ShardWorker:
         self._session = None
 
 
-def _nothing_for_us(scan_ids: Collection[int]) -> str:
-    named = ", ".join(f"job {scan_id}" for scan_id in sorted(scan_ids))
+def _nothing_for_us(scan_ids: Collection[int], n_reports: int) -> str:
+    named = [f"job {scan_id}" for scan_id in sorted(scan_ids)]
+    if n_reports:
+        named.append(f"{n_reports} report{'s' if n_reports > 1 else ''} on recovered loss")
     return (
-        f"What is left cannot be done by this worker: {named}. `unitscope jobs show` says why; "
-        "start a worker where it can be done, or drop it with `unitscope jobs cancel`."
+        f"What is left cannot be done by this worker: {', '.join(named)}. `unitscope jobs show`, "
+        "or the page of the report, says why; start a worker where it can be done, or drop it with "
+        "`unitscope jobs cancel`."
     )

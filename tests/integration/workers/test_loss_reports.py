@@ -15,7 +15,7 @@ from app.evidence.loss import ask_loss, find_loss
 from app.models import LanguageModel, LossReport, ScanSource
 from app.rules.text import parse
 from workers.index import IndexRequest, run_index
-from workers.loss_reports import carry_out
+from workers.loss_reports import measure_here
 from workers.progress import Silent
 
 RULE = parse('/def/ | "x"')
@@ -44,7 +44,7 @@ def test_a_report_is_asked_for_measured_and_found(engine: Engine, scanned: tuple
     with db.session(engine) as session:
         assert find_loss(session, *scanned, 3, RULE) is None
         ids = [ask_loss(session, *scanned, unit, RULE, n_windows=20).id for unit in (3, 5)]
-    carry_out(engine, ids, "cpu")
+    measure_here(engine, ids, "cpu")
     with db.session(engine) as session:
         found = find_loss(session, *scanned, 3, RULE)
     assert found is not None
@@ -83,9 +83,13 @@ def test_the_command_measures_a_list_and_prints_it(
 
     def run(is_json: bool) -> str:
         commands.loss(
-            f"{slug}/mlp-0", [], str(listed), None, 20, 0, "cpu",
-            is_json=is_json, trust_remote_code=False,
-        )  # fmt: skip
+            f"{slug}/mlp-0",
+            [],
+            str(listed),
+            None,
+            commands.Where(n_windows=20, device="cpu"),
+            is_json=is_json,
+        )
         return capsys.readouterr().out
 
     found = json.loads(run(True))
@@ -97,6 +101,4 @@ def test_a_line_that_is_no_unit_and_rule_is_named(tmp_path: Path) -> None:
     listed = tmp_path / "units.tsv"
     listed.write_text("3 /def/\n")
     with pytest.raises(InvalidInput, match="line 1"):
-        commands.loss(
-            "m/s", [], str(listed), None, 20, 0, "cpu", is_json=True, trust_remote_code=False
-        )
+        commands.loss("m/s", [], str(listed), None, commands.Where(), is_json=True)
