@@ -18,6 +18,7 @@ from app.access import routes as access
 from app.bodies import Bounded
 from app.corpora import api as corpora_api
 from app.http import Conditional
+from app.hypotheses import api as hypotheses_api
 from app.jobs import api as jobs_api
 from app.language_models import api as language_models_api
 from app.metrics import Measured, Metrics
@@ -86,7 +87,7 @@ def _api() -> APIRouter:
     """Version 1 of the REST interface."""
     api = APIRouter(dependencies=[Depends(only_known)], responses=problems.RESPONSES)
     modules = (language_models_api, search_api, rule_search_api, sources_api, units_api)
-    for module in (*modules, corpora_api, jobs_api):
+    for module in (*modules, hypotheses_api, corpora_api, jobs_api):
         api.include_router(module.router)
     return api
 

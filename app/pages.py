@@ -5,6 +5,7 @@ from fastapi import APIRouter
 
 from app.access.routes import router as access
 from app.corpora.routes import router as corpora
+from app.hypotheses.routes import router as hypotheses
 from app.jobs.routes import router as jobs
 from app.language_models.routes import home_router
 from app.language_models.routes import router as language_models
@@ -19,6 +20,7 @@ ROUTERS: list[APIRouter] = [
     corpora,
     jobs,
     access,
+    hypotheses,
     rule_search,
     units,
     sources,

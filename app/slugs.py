@@ -12,6 +12,8 @@ RESERVED = frozenset(
         "static",
         "search",
         "corpora",
+        "explanations",
+        "hypotheses",
         "jobs",
         "sign-in",
         "sign-out",

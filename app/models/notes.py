@@ -23,6 +23,9 @@ class Explanation(Base):
     __table_args__ = (
         Index("ix_explanations_unit", "source_id", "unit", "id"),
         Index("ix_explanations_text", text(EXPLANATION_VECTOR), postgresql_using="gin"),
+        Index(
+            "uq_explanations_text", "source_id", "unit", "author", text("md5(text)"), unique=True
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -40,7 +43,7 @@ class Hypothesis(Base):
     rule       canonical JSON (app.rules.language.to_json)
     corpus     the slug of the corpus whose atlas was asked; the corpus itself may go
     threshold  the activation above which the unit counted as firing
-    evidence   app.notes.schemas.Figures: what the report said when it was saved
+    evidence   app.hypotheses.schemas.Figures: what the report said when it was saved
     author     the name of the token by which it was written
     """
 

@@ -1,5 +1,6 @@
 """The page of the evidence on one unit and one rule."""
 
+import json
 import shlex
 from dataclasses import dataclass
 
@@ -81,6 +82,13 @@ class EvidencePage:
         return urls.evidence(
             self.model, self.source, self.index, rule=best, corpus=self.form.corpus
         )
+
+    @property
+    def sent_rule(self) -> str:
+        """The rule as a form sends it, which would change line ends in a regex: as JSON there."""
+        assert self.report is not None
+        is_plain = self.report.text.isprintable()
+        return self.report.text if is_plain else json.dumps(self.report.rule)
 
     @property
     def shell_rule(self) -> str:

@@ -221,6 +221,7 @@ def _links(found: FoundSource, index: int) -> Links:
         examples=urls.api_examples(model, source, index),
         tokens=urls.api_unit_tokens(model, source, index),
         similar=urls.api_similar(model, source, index),
+        hypotheses=urls.api_unit_hypotheses(model, source, index),
         previous=urls.unit(model, source, index - 1) if index > 0 else None,
         next=urls.unit(model, source, index + 1) if index < last else None,
         source=urls.source(model, source),

@@ -81,6 +81,7 @@ class Links(BaseModel):
     examples: str
     tokens: str
     similar: str
+    hypotheses: str
     previous: str | None
     next: str | None
     source: str

@@ -7,7 +7,10 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from app import urls
+from app.cursors import Page
 from app.errors import NotFound
+from app.hypotheses.queries import list_of_unit
+from app.hypotheses.schemas import HypothesisDetail
 from app.labels.queries import is_labelled
 from app.labels.schemas import UnitLabel
 from app.numbers import format_count
@@ -179,6 +182,7 @@ class UnitPage(ExamplesPart):
     plot: Plot | None
     token_shares: list[TokenShare]
     is_labelled: bool
+    hypotheses: Page[HypothesisDetail]
 
     @property
     def kind_name(self) -> str:
@@ -279,6 +283,7 @@ def unit_page(session: Session, model: str, source: str, index: int, view: View)
         plot=activation_plot(stats.histogram, stats.intervals),
         token_shares=unit_tokens(session, model, source, index, corpus=view.corpus),
         is_labelled=is_labelled(session, scan.scan.id, scan.scan_source.source_id),
+        hypotheses=list_of_unit(session, model, source, index),
     )
 
 

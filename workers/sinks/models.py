@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, InvalidInput
 from app.models import (
     Directions,
+    Explanation,
+    Hypothesis,
     LanguageModel,
     Scan,
     ScanSource,
@@ -99,13 +101,17 @@ def store_model(
 
 
 def drop_unused_sources(session: Session, model_id: int) -> None:
-    """Drops a model's sources that no scan has completed and none that goes on needs."""
+    """Drops a model's sources that no scan has completed, none that goes on needs, and of which
+    nobody has said anything."""
     scans = select(Scan).where(Scan.language_model_id == model_id, _has_shards())
     needed = {slug for scan in session.scalars(scans) for slug in scan.settings["sources"]}
     is_scanned = exists().where(ScanSource.source_id == Source.id)
     session.execute(
         delete(Source).where(
-            Source.language_model_id == model_id, ~is_scanned, Source.slug.not_in(needed)
+            Source.language_model_id == model_id,
+            ~is_scanned,
+            ~_has_notes(),
+            Source.slug.not_in(needed),
         )
     )
 
@@ -117,8 +123,15 @@ def _is_used() -> ColumnElement[bool]:
     """
     of_model = Source.language_model_id == LanguageModel.id
     is_scanned = exists().where(of_model, ScanSource.source_id == Source.id)
+    has_notes = exists().where(of_model, _has_notes())
     goes_on = exists().where(Scan.language_model_id == LanguageModel.id, _has_shards())
-    return is_scanned | goes_on
+    return is_scanned | has_notes | goes_on
+
+
+def _has_notes() -> ColumnElement[bool]:
+    """Whether people said something of the query's `Source`, which a rescan is to leave."""
+    explained = exists().where(Explanation.source_id == Source.id)
+    return explained | exists().where(Hypothesis.source_id == Source.id)
 
 
 def _has_shards() -> ColumnElement[bool]:

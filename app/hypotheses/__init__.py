@@ -1,0 +1,1 @@
+"""Rules saved for units under names, with the figures that they had then."""

@@ -1,0 +1,51 @@
+"""The figures of one unit and one rule alone: what is kept with a saved hypothesis.
+
+As the report of evidence has them, without what that compares them with, so that it costs one
+atlas and a pass over the unit's entries.
+"""
+
+from typing import NamedTuple
+
+from sqlalchemy.orm import Session
+
+from app.atlas.errors import AtlasMissing
+from app.rule_search import one_unit
+from app.rule_search.compared import compared
+from app.rule_search.schemas import CorpusFigures, EvidenceQuestion
+from app.rule_search.service import figures_of
+from app.rules.evaluation import evaluate
+from app.sources.queries import find_unit
+
+
+class Measured(NamedTuple):
+    """The figures, and the scan whose atlas was asked."""
+
+    scan_id: int
+    figures: CorpusFigures
+
+
+def measure(
+    session: Session, model: str, source: str, index: int, question: EvidenceQuestion
+) -> Measured:
+    """The figures over the corpus asked for, or the unit's largest.
+
+    Raises NotFound for what is not there, InvalidInput for a rule that takes too long, AtlasMissing
+    and CacheUnavailable where there is nothing to hold it against.
+    """
+    scan = find_unit(session, model, source, index).scan_over(question.corpus)
+    opened = compared(session, model, sources=[source], own=scan)
+    if not opened.atlases:
+        raise AtlasMissing(f"{source} {opened.left_out[0].reason}.")
+    matched = evaluate(question.rule, opened.text)
+    item = one_unit.evidence(
+        opened.atlases[0], index, matched, opened.text.documents, question.threshold
+    )
+    figures = CorpusFigures.model_validate(
+        {
+            "corpus": opened.corpus,
+            "n_positions": opened.text.n_positions,
+            "n_matched": len(matched),
+            **figures_of(item),
+        }
+    )
+    return Measured(scan.scan.id, figures)
