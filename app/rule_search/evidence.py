@@ -21,6 +21,7 @@ from app.rule_search.figures import FIGURES, Figure, Matched, Threshold, figures
 from app.rule_search.ranking import Ranked, rank
 from app.rule_search.schemas import Evidence, EvidenceQuestion, OtherCorpus
 from app.rule_search.service import figures_of
+from app.rule_search.thresholds import at_thresholds
 from app.rules.evaluation import evaluate
 from app.rules.hints import examine
 from app.rules.language import AnyRule, to_value
@@ -62,6 +63,10 @@ def report_evidence(
         text=to_text(question.rule),
         floor=float(atlas.floors[index]),
         bands=_bands(session, opened, place, scan, index, matched),
+        thresholds=[
+            schemas.AtThreshold.model_validate(each)
+            for each in at_thresholds(atlas, index, matched)
+        ],
         ranks=_ranks(opened, place, index, matched, question.threshold),
         library=_among_library(atlas, index, opened, item.values["r2"]),
         others=_over_others(session, found, index, scan, question, item),

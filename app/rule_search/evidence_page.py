@@ -12,6 +12,7 @@ from app.rule_search.evidence import report_evidence
 from app.rule_search.figures import Figure
 from app.rule_search.names import ABOUT, NAMES
 from app.rule_search.schemas import CounterExample, Evidence, EvidenceQuestion
+from app.rule_search.threshold_plot import ThresholdPlot, threshold_plot
 from app.search.questions import read_rule, rule_query
 from app.sources.queries import FoundSource, find_unit
 from app.units.cells import ColourScale, cell_row, colour_scale
@@ -112,6 +113,22 @@ class EvidencePage:
         """Counter-examples laid out, on the unit's own scale of colour."""
         assert self.scale is not None
         return [Shown(each, cell_row(each, self.scale)) for each in examples]
+
+    @property
+    def thresholds(self) -> ThresholdPlot | None:
+        """Precision and recall over the threshold, as a plot to choose one by."""
+        assert self.report is not None
+        return threshold_plot(self.report.thresholds, self.report.threshold, self._threshold_href)
+
+    def _threshold_href(self, threshold: float) -> str:
+        return urls.evidence(
+            self.model,
+            self.source,
+            self.index,
+            rule=self.form.rule,
+            corpus=self.form.corpus,
+            threshold=f"{threshold:g}",
+        )
 
     def corpus_href(self, corpus: str) -> str:
         return urls.evidence(

@@ -152,6 +152,17 @@ class Band(BaseModel):
     mass_explained: float | None = Field(description="Of the band's summed |activation|.")
 
 
+class AtThreshold(BaseModel):
+    """What moving the threshold would give; null where undefined."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    threshold: float
+    precision: float | None
+    recall: float | None
+    mcc: float | None
+
+
 class CounterExample(Example):
     """A position that speaks against the rule, with its token window.
 
@@ -248,6 +259,9 @@ class Evidence(CorpusFigures):
     text: str
     floor: float = Field(description="Nearer to 0 than this is not stored, and counts as 0.")
     bands: list[Band] = Field(description="By interval of activation, the lowest first.")
+    thresholds: list[AtThreshold] = Field(
+        description="At thresholds from 0 to the unit's maximum; empty for one never above 0."
+    )
     ranks: list[Rank] = Field(description="Among all units of the model's sources.")
     library: LibraryRank
     others: list[OtherCorpus] = Field(description="The same over the unit's other corpora.")

@@ -17,6 +17,7 @@ from app.rule_search.figures import FIGURES, figures
 from app.rule_search.intervals import draw, intervals
 from app.rule_search.one_unit import bands, counter_examples, evidence, of_one
 from app.rule_search.ranking import Searched, rank, search, top
+from app.rule_search.thresholds import at_thresholds
 from tests.naive_atlas import make_atlas
 
 NAN = float("nan")
@@ -249,3 +250,21 @@ def test_evidence_on_a_unit_has_its_figures_and_intervals_around_them() -> None:
         bounds, value = found.intervals[name], found.values[name]
         assert bounds is not None and value is not None
         assert bounds[0] < value < bounds[1]
+
+
+@given(cases(), st.integers(1, 7))
+def test_a_moved_threshold_gives_the_figures_that_a_report_at_it_gives(case: Case, n: int) -> None:
+    for unit in range(case.atlas.n_units):
+        found = at_thresholds(case.atlas, unit, case.matched, n)
+        if not case.atlas.highs[unit] > 0:
+            assert found == []
+            continue
+        assert [each.threshold for each in found] == pytest.approx(
+            [float(case.atlas.highs[unit]) * i / n for i in range(n)]
+        )
+        for each in found:
+            wanted = naive(case.dense[:, unit], case.mask, each.threshold)
+            for name in ("precision", "recall", "mcc"):
+                value = getattr(each, name)
+                value = NAN if value is None else value
+                assert value == pytest.approx(wanted[name], rel=1e-6, abs=1e-9, nan_ok=True)
