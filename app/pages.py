@@ -5,6 +5,7 @@ from fastapi import APIRouter
 
 from app.access.routes import router as access
 from app.corpora.routes import router as corpora
+from app.evidence.routes import router as evidence
 from app.hypotheses.routes import router as hypotheses
 from app.jobs.routes import router as jobs
 from app.language_models.routes import home_router
@@ -22,6 +23,7 @@ ROUTERS: list[APIRouter] = [
     access,
     hypotheses,
     rule_search,
+    evidence,
     units,
     sources,
     language_models,

@@ -87,6 +87,12 @@ def evidence(
     return _with_query(_path(model, source, index, "test"), query)
 
 
+def loss(model: str, source: str, index: int, **query: QueryValue) -> str:
+    """The part of the evidence that is measured (rule, corpus, threshold); bare, where the form
+    goes."""
+    return _with_query(_path(model, source, index, "loss"), query)
+
+
 def unit_hypotheses(model: str, source: str, index: int, hypothesis: int | None = None) -> str:
     """Where a unit's page shows its hypotheses, or one of them."""
     where = "hypotheses" if hypothesis is None else f"hypothesis-{hypothesis}"
@@ -212,6 +218,11 @@ def api_similar(
 
 def api_evidence(model: str, source: str, index: int, **query: QueryValue) -> str:
     return _with_query(f"{api_unit(model, source, index)}/test", query)
+
+
+def api_loss(model: str, source: str, index: int, **query: QueryValue) -> str:
+    """Recovered loss: asked for, and, with rule and corpus, found again."""
+    return _with_query(f"{api_unit(model, source, index)}/loss", query)
 
 
 def api_unit_hypotheses(model: str, source: str, index: int) -> str:

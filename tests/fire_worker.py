@@ -66,7 +66,7 @@ def run(settings: FireSettings, name: str) -> None:
 
 
 def _slow_down(settings: FireSettings) -> None:
-    from app.evidence import loss_queue
+    from app import loss_queue
     from workers import ablation, memory_plan, scan
     from workers.jobs import claims, losses, pulse, queue, session, worker
 

@@ -13,9 +13,8 @@ from rich.table import Table
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import db, indexing, serving, urls
+from app import db, indexing, loss_queue, serving, urls
 from app.errors import InvalidInput, NotFound
-from app.evidence import loss_queue
 from app.evidence.loss import DEFAULT_WINDOWS, LossReport, ask_loss, enqueue
 from app.models import Corpus, LanguageModel, Scan, ScanSource, Source
 from app.models import LossReport as Stored

@@ -1,5 +1,6 @@
 """Reports on the loss that a rule recovers for a unit: found where there is one, or asked for."""
 
+from datetime import datetime
 from hashlib import blake2b
 from importlib.metadata import version
 from typing import Any
@@ -9,10 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app import models
+from app import loss_queue, models
 from app.errors import Conflict, InvalidInput, NotFound
-from app.evidence import loss_queue
-from app.evidence.loss_queue import Group
+from app.loss_queue import Group
 from app.models import ScanSource, Source
 from app.rules.language import AnyRule, to_json
 
@@ -53,6 +53,7 @@ class LossReport(BaseModel):
     ratio_high: float | None
     is_measurable: bool | None
     software_version: str
+    created_at: datetime
 
     @property
     def is_over(self) -> bool:

@@ -14,10 +14,9 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app import db
+from app import db, loss_queue
 from app.errors import InvalidInput
-from app.evidence import loss_queue
-from app.evidence.loss_queue import MOST_ATTEMPTS, Group
+from app.loss_queue import MOST_ATTEMPTS, Group
 from app.models import LanguageModel, LossReport, Source, Worker
 from workers.ablation import LossRecovered
 from workers.jobs.pulse import Identity

@@ -15,10 +15,9 @@ from typing import NamedTuple
 import torch
 from sqlalchemy import Engine
 
-from app import db
+from app import db, loss_queue
 from app.errors import AppError
-from app.evidence import loss_queue
-from app.evidence.loss_queue import Group
+from app.loss_queue import Group
 from workers import loss_reports
 from workers.jobs import loss_claims, queue
 from workers.jobs.follow import SECONDS_OF_PATIENCE

@@ -1,5 +1,5 @@
 """The queue: procrastinate's tables in our database, one task a shard (those of reports on loss are
-in app.evidence.loss_queue).
+in app.loss_queue).
 
 A task is no more than a word to a worker that a shard may be carried out; whether it really may,
 and how far it is, stands in the shard's row alone. So a task that is lost is given anew by the
@@ -14,8 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
-from app import db, tasks
-from app.evidence import loss_queue
+from app import db, loss_queue, tasks
 from app.models import Scan, Shard, Worker
 from app.models.jobs import SECONDS_ALIVE
 

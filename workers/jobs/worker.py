@@ -20,10 +20,9 @@ from procrastinate.exceptions import ConnectorException
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from app import db
+from app import db, loss_queue
 from app.errors import AppError, Conflict, InvalidInput
-from app.evidence import loss_queue
-from app.evidence.loss_queue import Group
+from app.loss_queue import Group
 from workers.jobs import claims, ledger, queue
 from workers.jobs.claims import Claim, ClaimLost
 from workers.jobs.loading import Loaded

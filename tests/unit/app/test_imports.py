@@ -21,10 +21,12 @@ WORKERS_MAY_USE = {
     "app.db",
     "app.embedded",
     "app.errors",
+    "app.loss_queue",
     "app.models",
     "app.partitions",
     "app.rules",
     "app.slugs",
+    "app.tasks",
 }
 
 
