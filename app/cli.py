@@ -26,6 +26,10 @@ jobs = typer.Typer(help="Indexing under way and done.")
 app.add_typer(jobs, name="jobs")
 token = typer.Typer(help="Tokens: who may write.", no_args_is_help=True)
 app.add_typer(token, name="token")
+export = typer.Typer(help="What people wrote, as lines of JSON.", no_args_is_help=True)
+app.add_typer(export, name="export")
+import_ = typer.Typer(help="What was exported, into this database.", no_args_is_help=True)
+app.add_typer(import_, name="import")
 
 Host = Annotated[
     str | None, typer.Option(help="Address to listen on (UNITSCOPE_HOST, else 127.0.0.1).")
@@ -313,6 +317,27 @@ def revoke_token(name: Annotated[str, typer.Argument(help="The token's name.")])
     from app.access import commands
 
     commands.revoke(name)
+
+
+@export.command("hypotheses")
+def export_hypotheses(
+    model: Annotated[str, typer.Argument(help="The model's name in addresses.")],
+    out: Annotated[str, typer.Option(help="A file; - is the standard output.")] = "-",
+) -> None:
+    """Write a model's hypotheses with their figures, one a line."""
+    from app.hypotheses import commands
+
+    commands.export(model, out)
+
+
+@import_.command("hypotheses")
+def import_hypotheses(
+    file: Annotated[str, typer.Argument(help="What was exported; - is the standard input.")],
+) -> None:
+    """Add exported hypotheses to units of the same weights, all of them or none."""
+    from app.hypotheses import commands
+
+    commands.import_(file)
 
 
 @database.command("upgrade")

@@ -1,9 +1,8 @@
 """Hypotheses as pages and REST give and take them."""
 
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.rule_search.schemas import RuleFigures, Slug, ThresholdInput
 from app.rules.reading import RuleInput
@@ -25,7 +24,7 @@ class Figures(RuleFigures):
     scan: int = Field(description="Whose atlas was asked; its number as in `/jobs`.")
     n_positions: int = Field(description="Positions of the atlas, all examined.")
     n_matched: int = Field(description="Those where the rule holds.")
-    threshold_asked: float | Literal["best"] = Field(
+    threshold_asked: ThresholdInput = Field(
         description="As it was given; `threshold` is the stored activation that it came to."
     )
     software_version: str
@@ -53,8 +52,10 @@ class HypothesisDetail(BaseModel):
     corpus: str = Field(description="Whose atlas was asked.")
     figures: Figures
     author: str = Field(description="The name of the token by which it was saved.")
-    created_at: datetime
-    updated_at: datetime = Field(description="When the name, or the rule and figures, were set.")
+    created_at: AwareDatetime
+    updated_at: AwareDatetime = Field(
+        description="When the name, or the rule and figures, were set."
+    )
     links: HypothesisLinks
 
 

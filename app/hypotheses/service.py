@@ -59,7 +59,7 @@ def save(
     corpus = found.scan_over(new.corpus).corpus.slug
     source_id = found.source.id
     if (known := find_named(session, source_id, index, name)) is not None:
-        return Saved(_same(known, new, corpus), False)
+        return Saved(same_as(known, new, corpus), False)
     values = _evaluated(session, model, source, index, new.rule, corpus, new.threshold)
     place = {"source_id": source_id, "unit": index, "name": name, "author": writer.name}
     added = session.scalar(
@@ -72,7 +72,7 @@ def save(
         known = find_named(session, source_id, index, name)
         if known is None:
             raise Conflict(f"The name {name!r} was taken and given up just now: save it again.")
-        return Saved(_same(known, new, corpus), False)
+        return Saved(same_as(known, new, corpus), False)
     return Saved(get_hypothesis(session, added), True)
 
 
@@ -127,7 +127,7 @@ def _evaluated(
     corpus: str,
     threshold: Threshold,
 ) -> dict[str, Any]:
-    """The columns that hold what was found; what is no number becomes null."""
+    """The columns that hold what was found."""
     question = EvidenceQuestion(rule=rule, corpus=corpus, threshold=threshold)
     scan_id, measured = measure(session, model, source, index, question)
     figures = Figures(
@@ -140,11 +140,21 @@ def _evaluated(
         "rule": to_json(rule),
         "corpus": corpus,
         "threshold": figures.threshold,
-        "evidence": json.loads(figures.model_dump_json()),
+        "evidence": evidence_of(figures),
     }
 
 
-def _same(known: Found, new: NewHypothesis, corpus: str) -> HypothesisDetail:
+def evidence_of(figures: Figures) -> dict[str, Any]:
+    """The figures as they are kept: what is no number is null.
+
+    Raises ValidationError where that leaves none that could be read again.
+    """
+    kept: dict[str, Any] = json.loads(figures.model_dump_json())
+    Figures.model_validate(kept)
+    return kept
+
+
+def same_as(known: Found, new: NewHypothesis, corpus: str) -> HypothesisDetail:
     """The one that is there, if it says the same. Raises Conflict."""
     row = known[0]
     asked = Figures.model_validate(row.evidence).threshold_asked

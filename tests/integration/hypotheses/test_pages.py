@@ -19,7 +19,7 @@ def forms(client: TestClient, path: str, **parameters: str) -> list[Element]:
     assert answer.status_code == 200, answer.text
     posted = [f for f in parse(answer.text).all("form") if f.attributes.get("method") == "post"]
     assert all(form.attributes["hx-boost"] == "false" for form in posted)
-    return posted
+    return [form for form in posted if "hypotheses" in form.attributes["action"]]
 
 
 def fields(form: Element) -> dict[str, str]:
