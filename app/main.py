@@ -18,6 +18,7 @@ from app.access import routes as access
 from app.bodies import Bounded
 from app.corpora import api as corpora_api
 from app.evidence import api as evidence_api
+from app.explanations import api as explanations_api
 from app.http import Conditional
 from app.hypotheses import api as hypotheses_api
 from app.jobs import api as jobs_api
@@ -88,7 +89,7 @@ def _api() -> APIRouter:
     """Version 1 of the REST interface."""
     api = APIRouter(dependencies=[Depends(only_known)], responses=problems.RESPONSES)
     modules = (language_models_api, search_api, rule_search_api, sources_api, units_api)
-    written = (evidence_api, hypotheses_api)
+    written = (evidence_api, explanations_api, hypotheses_api)
     for module in (*modules, *written, corpora_api, jobs_api):
         api.include_router(module.router)
     return api

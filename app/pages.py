@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from app.access.routes import router as access
 from app.corpora.routes import router as corpora
 from app.evidence.routes import router as evidence
+from app.explanations.routes import router as explanations
 from app.hypotheses.routes import router as hypotheses
 from app.jobs.routes import router as jobs
 from app.language_models.routes import home_router
@@ -21,6 +22,7 @@ ROUTERS: list[APIRouter] = [
     corpora,
     jobs,
     access,
+    explanations,
     hypotheses,
     rule_search,
     evidence,

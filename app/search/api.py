@@ -8,7 +8,7 @@ from app import urls
 from app.cursors import DEFAULT_LIMIT, Page
 from app.language_models.queries import find_model
 from app.parameters import CorpusSlug, Cursor, Density, Limit, ModelSlug
-from app.search import queries
+from app.search import queries, words
 from app.search.schemas import UnitHit
 from app.sessions import RequestSession
 
@@ -22,9 +22,10 @@ def search_units(
     q: Annotated[
         str | None,
         Query(
-            max_length=queries.MAX_WORDS,
-            description="Words of labels, all of which are to be there; or a unit's address, such "
-            "as `mlp-2/17`.",
+            max_length=words.MAX_WORDS,
+            description="Words, all of which are to be in the unit's newest explanation by a "
+            "person or, where it has none, in its automatic label; or a unit's address, such as "
+            "`mlp-2/17`.",
         ),
     ] = None,
     token: Annotated[
@@ -43,7 +44,8 @@ def search_units(
 ) -> Page[UnitHit]:
     """Units of any source, best first. One of `q`, `token` and `logit`.
 
-    Labels are automatic ones that explain their units; they are sorted by how much.
+    By words: people's explanations first, the newest before others; then automatic labels that
+    explain their units, by how much.
     """
     if q is not None and token is None and logit is None and queries.ADDRESS.fullmatch(q.strip()):
         find_model(session, model)

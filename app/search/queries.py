@@ -1,5 +1,5 @@
 """Simple search: units by address, by the tokens that carry them, by the tokens they promote, by
-the words of their labels."""
+the words of what is said of them (app.search.words)."""
 
 import re
 from collections.abc import Sequence
@@ -9,29 +9,25 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from sqlalchemy import (
     DOUBLE_PRECISION,
-    ColumnElement,
     Label,
     Row,
     Select,
     SQLColumnExpression,
+    Subquery,
     cast,
     func,
-    literal,
-    literal_column,
     select,
     true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import REGCONFIG
 from sqlalchemy.orm import Session
 
 from app import cursors, slugs, urls
 from app.cursors import DEFAULT_LIMIT, Page
 from app.errors import InvalidInput, NotFound
 from app.language_models.queries import find_model, find_tokens, similar_tokens, unknown
-from app.models import Label as UnitLabel
 from app.models import LanguageModel, Source, Unit, UnitStats
-from app.models.labels import WORDS_VECTOR
+from app.search import words
 from app.search.schemas import UnitHit
 from app.sources.queries import CurrentScan, FoundSource, find_source, find_sources, is_scanned
 from app.units.listing import MAX_INDEX, row_columns, unit_rows
@@ -40,8 +36,7 @@ from app.units.schemas import UnitRow
 # source/17 or model/source/17, also as an address of the site, and with `:` `#` or a space for `/`.
 ADDRESS = re.compile(r"/?(?:([^/:#\s]+)[/:#\s]+)?([^/:#\s]+)[/:#\s]+(\d{1,10})/?")
 
-FoundBy = Literal["token", "logit", "label"]
-MAX_WORDS = 400  # characters
+FoundBy = Literal["token", "logit", "label", "explanation"]
 Order: TypeAlias = list[SQLColumnExpression[Any]]
 
 
@@ -84,7 +79,8 @@ def search_units(
 
     token   units that it carries, by its share of the unit's positive activation
     logit   units that promote it, by its rank in the unit's own list, then by its value
-    label   units that an automatic label with these words explains, by its R²
+    label   units whose explanation has these words, the newest first; then those that an
+            automatic label with them explains, by its R²
     A token is one that reads exactly so, or so after a space. Statistics are those over `corpus`,
     by default each source's largest.
 
@@ -95,18 +91,20 @@ def search_units(
     row = find_model(session, model)
     tokens = {} if found_by == "label" else _tokens(session, row, text)
     places = _places(session, row, source, corpus)
-    if found_by == "label":
-        query, order = _by_label(session, text, places)
-    else:
-        query, order = (_by_token if found_by == "token" else _by_logit)(list(tokens))
-    query = _within(query, places, min_density, max_density)
+    pairs = [(place.scan.scan.id, source_id) for source_id, place in places.items()]
+    within = words.Within(pairs, min_density, max_density)
     what = sorted(tokens) if tokens else text
     listing = (
-        f"search|{found_by}|{what}|{[p.scan.scan.id for p in places.values()]}"
+        f"search|{found_by}|{what}|{[scan_id for scan_id, _ in pairs]}"
         f"|{sorted(places)}|{min_density}|{max_density}"
     )
-    if cursor is not None:
-        last = cursors.decode(listing, cursor, (float, float, int, int))
+    last = None if cursor is None else cursors.decode(listing, cursor, (float, float, int, int))
+    if found_by == "label":
+        query, order = _of_found(words.best(session, text, within, last, limit + 1))
+    else:
+        query, order = (_by_token if found_by == "token" else _by_logit)(list(tokens))
+    query = within.narrow(query)
+    if last is not None:
         query = query.where(tuple_(*order) > tuple_(*last))
     rows = session.execute(query.order_by(*order).limit(limit + 1)).all()
     more = cursors.encode(listing, tuple(rows[limit - 1][-4:])) if len(rows) > limit else None
@@ -129,7 +127,7 @@ def _asked(token: str | None, logit: str | None, label: str | None) -> tuple[Fou
     if len(asked) != 1:
         raise InvalidInput(
             "A search takes one of token=… (what units fire on), logit=… (what they promote) and "
-            "q=… (an address, or words of labels)."
+            "q=… (an address, or words of labels and explanations)."
         )
     return asked[0]
 
@@ -207,31 +205,11 @@ def _by_logit(token_ids: list[int]) -> tuple[Select[*tuple[Any, ...]], Order]:
     return query, order
 
 
-def _by_label(
-    session: Session, words: str, places: dict[int, _Place]
-) -> tuple[Select[*tuple[Any, ...]], Order]:
-    """Units that a label with all the words explains, by how much of their variance."""
-    if len(words) > MAX_WORDS:
-        raise InvalidInput(f"Labels are searched for at most {MAX_WORDS} characters of words.")
-    wanted = func.websearch_to_tsquery(cast(literal("simple"), REGCONFIG), words.replace("\0", " "))
-    if session.scalar(select(func.numnode(wanted))) == 0:
-        raise InvalidInput(
-            f"{words[:60]!r} holds no word or number to look for in labels. For signs, search the "
-            "token: token=…, or in quotes in the search box."
-        )
-    zero = cast(0, DOUBLE_PRECISION)
-    order = [-cast(UnitLabel.r2, DOUBLE_PRECISION), zero, UnitStats.source_id, UnitStats.index]
-    is_own = (
-        (UnitLabel.scan_id == UnitStats.scan_id)
-        & (UnitLabel.source_id == UnitStats.source_id)
-        & (UnitLabel.index == UnitStats.index)
-    )
-    query = _select(order).join(UnitLabel, is_own)
-    scan_ids = {place.scan.scan.id for place in places.values()}  # which partitions to look into
-    vector: ColumnElement[Any] = literal_column(WORDS_VECTOR)
-    return query.where(
-        UnitLabel.scan_id.in_(scan_ids), UnitLabel.is_explained, vector.op("@@")(wanted)
-    ), order
+def _of_found(found: Subquery) -> tuple[Select[*tuple[Any, ...]], Order]:
+    """The rows of units that app.search.words found."""
+    order: Order = [found.c.key_0, found.c.key_1, UnitStats.source_id, UnitStats.index]
+    is_own = (found.c.source_id == UnitStats.source_id) & (found.c.index == UnitStats.index)
+    return _select(order).join(found, is_own), order
 
 
 def _select(order: Order) -> Select[*tuple[Any, ...]]:
@@ -241,24 +219,6 @@ def _select(order: Order) -> Select[*tuple[Any, ...]]:
         .select_from(UnitStats)
         .outerjoin(Unit, (Unit.source_id == UnitStats.source_id) & (Unit.index == UnitStats.index))
     )
-
-
-def _within(
-    query: Select[*tuple[Any, ...]],
-    places: dict[int, _Place],
-    min_density: float | None,
-    max_density: float | None,
-) -> Select[*tuple[Any, ...]]:
-    pairs = [(place.scan.scan.id, source_id) for source_id, place in places.items()]
-    query = query.where(
-        UnitStats.scan_id.in_({scan_id for scan_id, _ in pairs}),  # which partitions to look into
-        tuple_(UnitStats.scan_id, UnitStats.source_id).in_(pairs),
-    )
-    if min_density is not None:
-        query = query.where(UnitStats.density >= min_density)
-    if max_density is not None:
-        query = query.where(UnitStats.density <= max_density)
-    return query
 
 
 def _at(session: Session, found: FoundSource, index: int) -> list[UnitHit]:
@@ -290,8 +250,10 @@ def _hits(
         figures: dict[str, Any] = {"share": -row.key_0} if found_by == "token" else {}
         if found_by == "logit":
             figures = {"rank": int(row.key_0), "value": _shortest(-row.key_1)}
-        unit = units[row.key_2, row.key_3]
-        hits.append(_hit(places[row.key_2], unit, found_by=found_by, tokens=tokens, **figures))
+        unit, by = units[row.key_2, row.key_3], found_by
+        if found_by == "label" and row.key_0 == words.EXPLAINED:
+            by = "explanation"
+        hits.append(_hit(places[row.key_2], unit, found_by=by, tokens=tokens, **figures))
     return hits
 
 

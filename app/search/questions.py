@@ -4,7 +4,7 @@ the other.
 `mlp-2/417`, `model/mlp-2/417`   a unit's address
 `"token"`                        units that the token carries; so does a word without quotes
 `logit: "token"`                 units that promote the token
-`label: import`                  units whose label has these words; so do words that are no token
+`label: import`                  units of which these words are said; so do words that are no token
 `/regex/`, `:digit & !"0"`       units that follow the rule (app.rules.text); so does anything after
                                  `rule:`, and a rule as JSON
 
@@ -93,7 +93,7 @@ def logit_query(token: str) -> str:
 
 
 def label_query(words: str) -> str:
-    """What to type to find the units whose label has these words."""
+    """What to type to find the units whose explanation or label has these words."""
     return f"label: {words.strip()}"
 
 

@@ -16,9 +16,11 @@ class UnitHit(BaseModel):
     kind: UnitKind
     layer: int
     corpus: str = Field(description="The corpus that `unit` was measured on.")
-    found_by: Literal["address", "token", "logit", "label"]
+    found_by: Literal["address", "token", "logit", "label", "explanation"] = Field(
+        description="Words are found in its newest `explanation`, or else in its automatic `label`."
+    )
     tokens: list[str] = Field(
-        description="The tokens that were looked for; none for an address or a label."
+        description="The tokens that were looked for; none for an address or for words."
     )
     share: float | None = Field(
         None, description="`token`: of the unit's positive activation, what falls on the tokens."

@@ -29,8 +29,8 @@ from app.sources.queries import find_source
 PAGE_SIZE = 50
 NOTHING: dict[QuestionKind, str] = {
     "address": "No unit has the address {}.",
-    "label": "No label has all of these words: {}. Units get labels once they are scanned, or by "
-    "unitscope label.",
+    "label": "No label or explanation has all of these words: {}. Units get labels once they are "
+    "scanned, or by unitscope label; people explain them on their pages.",
 }
 
 
@@ -118,14 +118,15 @@ def search_page(session: Session, form: SearchForm) -> SearchPage:
 def _as_words(
     session: Session, question: Question, form: SearchForm, model: str | None, problem: str
 ) -> tuple[Question, Page[UnitHit], str | None]:
-    """What is no token as words of labels; where no label has them, as it was, with the problem."""
+    """What is no token as words of labels and explanations; where none has them, as it was, with
+    the problem."""
     words = Question("label", question.text)
     try:
         hits = _hits(session, words, form, model)
     except AppError:
         return question, Page(items=[], next=None), problem
     if not hits.items:
-        return question, hits, f"{problem} No label has these words either."
+        return question, hits, f"{problem} No label or explanation has these words either."
     return words, hits, None
 
 

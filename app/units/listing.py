@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app import cursors, urls
 from app.cursors import DEFAULT_LIMIT, Page
+from app.explanations.queries import newest_of
 from app.labels.queries import labels_of
 from app.language_models.queries import find_tokens, token_texts
 from app.models import Label, Unit, UnitStats
@@ -103,12 +104,13 @@ def row_columns() -> tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...]
 def unit_rows(
     session: Session, found: FoundSource, scan: CurrentScan, rows: Sequence[Row[*tuple[Any, ...]]]
 ) -> list[UnitRow]:
-    """The rows of `row_columns` with their tokens' texts and the units' labels."""
+    """The rows of `row_columns` with their tokens' texts and what is said of the units."""
     ids = {i for row in rows for i in (*(row.promoted or ()), row.top_token) if i is not None}
     names = token_texts(session, found.model.tokenizer_id, ids)
     corpus = found.corpus_for_link(scan.corpus)
     indices = [row.unit_index for row in rows]
     labels = labels_of(session, scan.scan.id, found.source.id, indices)
+    explanations = newest_of(session, {found.source.id: indices})
     return [
         UnitRow(
             index=row.unit_index,
@@ -121,6 +123,7 @@ def unit_rows(
             top_token=None if row.top_token is None else names[row.top_token],
             promoted=[names[i] for i in row.promoted or ()],
             label=labels.get(row.unit_index),
+            explanation=explanations.get((found.source.id, row.unit_index)),
             page=urls.unit(found.model.slug, found.source.slug, row.unit_index, corpus=corpus),
         )
         for row in rows

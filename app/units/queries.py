@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app import urls
+from app.explanations.queries import of_unit
 from app.labels.queries import labels_over
 from app.language_models.queries import token_texts
 from app.models import Examples, Scan, Unit, UnitStats
@@ -62,6 +63,7 @@ def get_unit(session: Session, model: str, source: str, index: int) -> UnitDetai
             "stats": _all_stats(session, found, index),
             "logit_lens": _logit_lens(session, found, index),
             "labels": labels_over(session, scan_ids, row.id, index),
+            "explanations": of_unit(session, row.id, index),
             "neighbours": Neighbours(),
             "links": _links(found, index),
         }
@@ -221,6 +223,7 @@ def _links(found: FoundSource, index: int) -> Links:
         examples=urls.api_examples(model, source, index),
         tokens=urls.api_unit_tokens(model, source, index),
         similar=urls.api_similar(model, source, index),
+        explanations=urls.api_unit_explanations(model, source, index),
         hypotheses=urls.api_unit_hypotheses(model, source, index),
         previous=urls.unit(model, source, index - 1) if index > 0 else None,
         next=urls.unit(model, source, index + 1) if index < last else None,

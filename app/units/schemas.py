@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from app.cursors import Page
+from app.explanations.schemas import UnitExplanation
 from app.labels.schemas import UnitLabel
 
 ExampleKind = Literal["top", "bottom", "interval", "random", "active"]
@@ -81,6 +82,7 @@ class Links(BaseModel):
     examples: str
     tokens: str
     similar: str
+    explanations: str
     hypotheses: str
     previous: str | None
     next: str | None
@@ -100,7 +102,12 @@ class UnitRow(BaseModel):
     top_token: str | None = Field(description="The token that carries most of its activation.")
     promoted: list[str] = Field(description="The few tokens it promotes most.")
     label: UnitLabel | None = Field(
-        None, description="Null where none was made: the unit is too rare in the sample."
+        None,
+        description="The automatic one; null where none was made: the unit is too rare in the "
+        "sample.",
+    )
+    explanation: UnitExplanation | None = Field(
+        None, description="The newest by a person, which stands in the label's place on pages."
     )
     page: str
 
@@ -131,6 +138,7 @@ class SimilarUnit(BaseModel):
     max: float | None = Field(description="Null where it was not scanned over the corpus.")
     top_token: str | None = Field(description="The token that carries most of its activation.")
     promoted: list[str] = Field(description="The few tokens it promotes most.")
+    explanation: UnitExplanation | None = Field(None, description="The newest by a person.")
     page: str
     links: UnitLinks
 
@@ -178,6 +186,9 @@ class UnitDetail(BaseModel):
     logit_lens: LogitLens
     labels: list[UnitLabel] = Field(
         description="At most one automatic label a corpus, the largest corpus first."
+    )
+    explanations: list[UnitExplanation] = Field(
+        description="What people say of it, the newest first; the newest 50."
     )
     neighbours: Neighbours
     links: Links

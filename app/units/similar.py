@@ -13,6 +13,8 @@ from app.atlas.errors import AtlasMissing, AtlasUnusable, CacheUnavailable
 from app.atlas.neighbours import MAX_NEIGHBOURS, Nearest, by_activation, by_direction
 from app.atlas.opened import OpenAtlas, OpenDirections
 from app.atlas.queries import Candidate, atlases, directions
+from app.explanations.queries import newest_of
+from app.explanations.schemas import UnitExplanation
 from app.language_models.queries import token_texts
 from app.models import Unit, UnitStats
 from app.sources.queries import FoundSource, find_source, find_sources, find_unit
@@ -147,7 +149,7 @@ def _items(
     nearest: Nearest,
     limit: int,
 ) -> list[SimilarUnit]:
-    """The nearest with what helps to tell them apart: three queries, whatever their number."""
+    """The nearest with what helps to tell them apart: four queries, whatever their number."""
     chosen = [
         (candidates[place], unit, value)
         for place, unit, value in zip(
@@ -166,6 +168,7 @@ def _items(
     ids = {i for found_ids in promoted.values() for i in found_ids}
     ids |= {row.top_token for row in figures.values() if row.top_token is not None}
     names = token_texts(session, found.model.tokenizer_id, ids)
+    said = newest_of(session, {source_id: indices for source_id, (_, indices) in units.items()})
     return [
         _item(
             each,
@@ -174,6 +177,7 @@ def _items(
             figures.get((each.found.source.id, unit)),
             [names[i] for i in promoted.get((each.found.source.id, unit), ())],
             names,
+            said.get((each.found.source.id, unit)),
         )
         for each, unit, value in chosen
     ]
@@ -225,6 +229,7 @@ def _item(
     row: Any,
     promoted: list[str],
     names: dict[int, str],
+    explanation: UnitExplanation | None,
 ) -> SimilarUnit:
     model, source = each.found.model.slug, each.found.source
     corpus = each.found.corpus_for_link(each.scan.corpus) if each.scan else None
@@ -241,6 +246,7 @@ def _item(
             "max": None if row is None else row.max,
             "top_token": None if row is None or row.top_token is None else names[row.top_token],
             "promoted": promoted,
+            "explanation": explanation,
             "page": page,
             "links": UnitLinks(
                 self=urls.api_unit(model, source.slug, unit),

@@ -36,6 +36,12 @@ def upgrade() -> None:
         [sa.text("to_tsvector('simple'::regconfig, text)")],
         postgresql_using="gin",
     )
+    op.create_index(
+        "uq_explanations_text",
+        "explanations",
+        ["source_id", "unit", "author", sa.text("md5(text)")],
+        unique=True,
+    )
     op.create_table(
         "hypotheses",
         *_of_a_unit("hypotheses"),

@@ -121,7 +121,7 @@ def test_words_find_the_labels_that_have_them_best_first(get: Get, walk: Get, li
 def test_words_that_are_no_token_search_labels_on_the_page(client: TestClient) -> None:
     page = parse(client.get("/search", params={"q": "the token", "model": "tiny-a"}).text)
     said = " ".join(page.all("p", "understood")[0].text.split())
-    assert "whose automatic label has the words the token" in said
+    assert "of which the words the token are said" in said
     assert len(page.all("tbody")[0].all("tr")) > 2
     token = client.get("/search", params={"q": "return", "model": "tiny-a"}).text
     assert "/search?q=label%3A%20return" in token

@@ -74,6 +74,7 @@ def test_a_unit_says_where_it_is_and_what_is_beside_it(get: Get) -> None:
         "examples": "/api/v1/models/tiny-a/sources/sae-1/units/7/examples",
         "tokens": "/api/v1/models/tiny-a/sources/sae-1/units/7/tokens",
         "similar": "/api/v1/models/tiny-a/sources/sae-1/units/7/similar",
+        "explanations": "/api/v1/models/tiny-a/sources/sae-1/units/7/explanations",
         "hypotheses": "/api/v1/models/tiny-a/sources/sae-1/units/7/hypotheses",
         "previous": "/tiny-a/sae-1/6",
         "next": "/tiny-a/sae-1/8",
