@@ -15,6 +15,11 @@ from sqlalchemy.orm import Session
 _deferring = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 
+def scan_queue(scan_id: int) -> str:
+    """A scan's tasks have a queue of their own, so that a worker can serve one scan alone."""
+    return f"scan-{scan_id}"
+
+
 def defer(
     session: Session,
     name: str,

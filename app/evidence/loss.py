@@ -1,12 +1,13 @@
 """Reports on the loss that a rule recovers for a unit: found where there is one, or asked for."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -29,6 +30,26 @@ _FIGURES = (
     "ratio_high",
     "is_measurable",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class LossCounts:
+    """How many reports are not complete, by status; `is_served`: whether a worker measures."""
+
+    by_status: dict[str, int]
+    is_served: bool
+
+    @property
+    def n_open(self) -> int:
+        """Those of which more is to come."""
+        return sum(self.by_status.get(status, 0) for status in ("queued", "running"))
+
+    @property
+    def words(self) -> str:
+        """`2 queued, 1 failed`; nothing where there is none."""
+        order = ("queued", "running", "failed")
+        found = ((status, self.by_status.get(status, 0)) for status in order)
+        return ", ".join(f"{n:,} {status}" for status, n in found if n)
 
 
 class LossReport(BaseModel):
@@ -59,6 +80,17 @@ class LossReport(BaseModel):
     def is_over(self) -> bool:
         """Whether nothing more will come of it by itself."""
         return self.status in ("complete", "failed")
+
+
+def count_loss(session: Session) -> LossCounts:
+    """Over all models."""
+    query = (
+        select(models.LossReport.status, func.count())
+        .where(models.LossReport.status != "complete")
+        .group_by(models.LossReport.status)
+    )
+    by_status = dict(session.execute(query).all())
+    return LossCounts(by_status, is_served=loss_queue.is_served(session))
 
 
 def find_loss(

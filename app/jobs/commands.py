@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app import db
 from app.cursors import MAX_LIMIT, Page
+from app.evidence.loss import count_loss
 from app.jobs import console, queries, service
 from app.jobs.pages import job_page
 from app.jobs.schemas import JobDetail, JobStatus
@@ -20,10 +21,11 @@ def list_jobs(*, is_all: bool, is_json: bool) -> None:
     with db.session(_engine()) as session:
         workers = queries.list_workers(session)
         jobs = _all(session, ()) if is_all else _recent(session)
+        losses = count_loss(session)
     if is_json:
         print(Page[JobDetail](items=jobs, next=None).model_dump_json(indent=2))
     else:
-        console.print_jobs(jobs, workers)
+        console.print_jobs(jobs, workers, losses)
 
 
 def show(job_id: int, *, is_json: bool) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from app.evidence.loss import LossCounts
 from app.jobs.pages import JobPage, status_words
 from app.jobs.schemas import JobDetail, JobWorker
 from app.numbers import format_count, format_share, format_short_count
@@ -31,16 +32,19 @@ WORKER_HEADINGS = ("worker", "device", "does", "job", "shard", "tokens/s")
 TO_THE_RIGHT = {"job", "shard", "done", "tokens", "tokens/s", "left"}
 
 
-def print_jobs(jobs: Sequence[JobDetail], workers: Sequence[JobWorker]) -> None:
-    """Jobs, then the workers that are alive."""
+def print_jobs(jobs: Sequence[JobDetail], workers: Sequence[JobWorker], losses: LossCounts) -> None:
+    """Jobs, reports on loss if any are not complete, then the workers that are alive."""
     if not jobs:
         print("No jobs. `unitscope index MODEL --corpus CORPUS` makes one.")
     else:
         _print_table(JOB_HEADINGS, map(_job_row, jobs))
+    if losses.words:
+        hint = "" if losses.is_served or not losses.n_open else "; no worker serves them"
+        print(f"\nReports on recovered loss: {losses.words}{hint}")
     if workers:
         print()
         _print_table(WORKER_HEADINGS, map(_worker_row, workers))
-    elif any(job.status == "queued" for job in jobs):
+    elif losses.n_open or any(job.status == "queued" for job in jobs):
         print("\nNo worker is alive: `unitscope worker` starts one.")
 
 

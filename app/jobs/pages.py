@@ -1,14 +1,17 @@
 """What the pages of jobs show."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from app import urls
 from app.cursors import Page
+from app.evidence.loss import LossCounts, count_loss
 from app.jobs import queries
 from app.jobs.schemas import JobDetail, JobStatus, JobWorker
 from app.jobs.strip import Cell, describe, strip
+from app.tasks import scan_queue
 
 PAGE_SIZE = 20
 MAX_TROUBLES = 10
@@ -27,18 +30,21 @@ class JobsPage:
 
     jobs: Page[JobDetail]
     workers: list[JobWorker]
+    losses: LossCounts
     n_unfinished: int
     cursor: str | None
 
     @property
     def is_live(self) -> bool:
         """Whether anything here will change by itself."""
-        return self.n_unfinished > 0
+        return self.n_unfinished > 0 or self.losses.n_open > 0
 
     @property
     def is_stuck(self) -> bool:
         """Whether jobs wait and nobody is there to take them up."""
-        return not self.workers and any(is_waiting(job) for job in self.jobs.items)
+        return any(
+            is_waiting(job) and not n_serving(self.workers, job.id) for job in self.jobs.items
+        )
 
     @property
     def href(self) -> str:
@@ -107,6 +113,11 @@ def is_waiting(job: JobDetail) -> bool:
     return job.status == "queued" or (job.status == "running" and job.shards.n > 0)
 
 
+def n_serving(workers: Sequence[JobWorker], job_id: int) -> int:
+    """How many of them would take a shard of the job; those of `index --wait` serve their own."""
+    return sum(worker.serves(scan_queue(job_id)) for worker in workers)
+
+
 def status_words(job: JobDetail) -> str:
     """The status for people."""
     if job.status == "running" and job.shards.n and not job.workers:
@@ -120,7 +131,8 @@ def jobs_page(session: Session, cursor: str | None) -> JobsPage:
     """Raises InvalidInput for a stray cursor."""
     jobs = queries.list_jobs(session, limit=PAGE_SIZE, cursor=cursor)
     workers = queries.list_workers(session)
-    return JobsPage(jobs, workers, queries.count_unfinished(session), cursor)
+    n_unfinished = queries.count_unfinished(session)
+    return JobsPage(jobs, workers, count_loss(session), n_unfinished, cursor)
 
 
 def job_page(session: Session, job_id: int) -> JobPage:
@@ -138,5 +150,5 @@ def job_page(session: Session, job_id: int) -> JobPage:
             for index, error in errors.items()
         ],
         n_troubles=len(troubled),
-        n_alive=len(queries.list_workers(session)),
+        n_alive=n_serving(queries.list_workers(session), job_id),
     )

@@ -88,6 +88,7 @@ def read_worker(row: Worker) -> JobWorker:
     return JobWorker(
         name=row.name,
         device=row.device,
+        queues=row.queues,
         job=row.scan_id,
         shard=row.shard,
         doing=row.doing,

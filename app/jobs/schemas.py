@@ -29,6 +29,9 @@ class JobWorker(BaseModel):
 
     name: str = Field(description="Host and process id.")
     device: str
+    queues: list[str] | None = Field(
+        None, description="The only ones that it serves, such as `scan-3` or `loss`; null: all."
+    )
     job: int | None = Field(description="The job that it works on.")
     shard: int | None
     doing: str = Field(description="In words.")
@@ -36,6 +39,10 @@ class JobWorker(BaseModel):
     tokens_per_second: float | None
     started_at: datetime
     seen_at: datetime
+
+    def serves(self, queue: str) -> bool:
+        """Whether it takes what is in the queue."""
+        return self.queues is None or queue in self.queues
 
 
 class JobLinks(BaseModel):

@@ -25,8 +25,8 @@ _SECONDS_KEPT = 3600.0
 
 
 def queue_name(scan_id: int) -> str:
-    """A scan's tasks have a queue of their own, so that a worker can serve one scan alone."""
-    return f"scan-{scan_id}"
+    """The queue of a scan's shards."""
+    return tasks.scan_queue(scan_id)
 
 
 def defer(session: Session, scan_id: int, priority: int, shard: int, seconds: float = 0.0) -> None:
