@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.hypotheses import queries, service
 from tests.integration.hypotheses.conftest import Bearer
 from tests.integration.seed import DEAD, ON_SCRIPT, SCRIPT
 
@@ -119,6 +120,24 @@ def test_a_name_is_given_once_in_a_unit(
     answer = client.post(f"{UNIT}/hypotheses", json=NEW | other, headers=headers)
     assert answer.status_code == 409 and "'closing tags'" in answer.json()["detail"]
     save(client, headers, f"{MODEL}/sources/mlp-0/units/7", **other)
+
+
+@pytest.mark.parametrize(("threshold", "status"), [(0.0, 200), (1.0, 409)])
+def test_who_comes_second_at_the_same_moment_finds_the_first(
+    client: TestClient,
+    bearer: Bearer,
+    monkeypatch: pytest.MonkeyPatch,
+    threshold: float,
+    status: int,
+) -> None:
+    headers = bearer()
+    saved = save(client, headers)
+    found = iter([lambda *_: None, queries.find_named])
+    monkeypatch.setattr(service, "find_named", lambda *given: next(found)(*given))
+    again = NEW | {"threshold": threshold}
+    answer = client.post(f"{UNIT}/hypotheses", json=again, headers=headers)
+    assert answer.status_code == status
+    assert client.get(f"{UNIT}/hypotheses").json()["items"] == [saved]
 
 
 def test_another_name_leaves_the_figures(client: TestClient, bearer: Bearer) -> None:
