@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tiny_saes import make_sae
+from tests.tiny_saes import make_sae, make_transcoder
 from workers.ablation import LossRecovered, Question, bootstrap, measure
 from workers.sources.language_models import LoadedModel
 from workers.sources.stored_windows import WindowBatch, batches_of
@@ -125,6 +125,55 @@ def test_losses_are_those_of_one_window_after_another(
     assert (found.intact, found.mean, found.rule) == pytest.approx(wanted, abs=2e-6)
     assert found.n_tokens == sum(len(ids) - 1 for ids in windows_of(batches))
     assert found.n_documents == 12
+
+
+def decoded(source: SaeSource, x: Tensor, wanted: Tensor | None) -> tuple[Tensor, Tensor]:
+    """SAELens's own reconstruction of x, with the unit at `wanted`, and the unit's activations."""
+    with torch.no_grad():
+        latents = source.sae.encode(x)
+        values = latents[..., UNIT].clone()
+        if wanted is not None:
+            latents[0, 1:, UNIT] = wanted
+        return source.sae.decode(latents), values
+
+
+@pytest.mark.parametrize("kind", ["none", "constant_norm_rescale", "layer_norm", "transcoder"])
+def test_a_latent_is_replaced_in_what_saelens_reconstructs(
+    model: LoadedModel,
+    batches: list[WindowBatch],
+    documents: dict[int, int],
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    """Brute force: the model's stream moves by the difference of two whole reconstructions."""
+    if kind == "transcoder":
+        directory = make_transcoder(tmp_path / "sae", d=model.d_model)
+    else:
+        directory = make_sae(tmp_path / "sae", d_in=model.d_model, normalize=kind)
+    source = sae_source(str(directory), model)
+    with torch.no_grad():
+        source.sae.b_enc[UNIT] = 1.0  # it is on at some positions and off at others
+    windows = windows_of(batches)
+    inputs = [
+        model.run_to(ids[None], None, [source.hook_point])[source.hook_point] for ids in windows
+    ]
+    read = [decoded(source, x, None)[1][0, 1:].double().numpy() for x in inputs]
+    values, ends = np.concatenate(read), np.cumsum([0, *map(len, read)])
+    holds = np.arange(len(values)) % 3 == 0
+    assert 0 < (values > 0).sum() < len(values)
+
+    def held_at(wanted: np.ndarray) -> float:
+        def change(i: int, x: Tensor) -> Tensor:
+            new = torch.from_numpy(wanted[ends[i] : ends[i + 1]]).float()
+            return x + decoded(source, inputs[i], new)[0] - decoded(source, inputs[i], None)[0]
+
+        return naive_loss(model, windows, change, source.hook_point_out)
+
+    predicted = np.where(holds, values[holds].mean(), values[~holds].mean())
+    wanted = [held_at(each) for each in (values, np.full(len(values), values.mean()), predicted)]
+    found = measure(model, source, batches, documents, [Question(UNIT, holds)], 0)[0]
+    assert (found.intact, found.mean, found.rule) == pytest.approx(wanted, abs=2e-6)
+    assert abs(found.mean - found.intact) > 1e-5
 
 
 def test_a_rule_that_says_nothing_is_the_mean(
