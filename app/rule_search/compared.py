@@ -12,6 +12,7 @@ from app.atlas.opened import OpenAtlas
 from app.atlas.queries import Candidate, atlases
 from app.errors import NotFound
 from app.language_models.queries import find_model, unknown
+from app.models import Source
 from app.rules.atlas_text import AtlasText
 from app.rules.stored_text import open_text
 from app.sources.queries import CurrentScan, FoundSource, find_sources
@@ -28,10 +29,13 @@ class Compared:
     atlases: list[OpenAtlas] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
-    def place_of(self, source_id: int) -> int:
-        """Where a source's atlas is."""
+    def place_of(self, source: Source) -> int:
+        """Where a source's atlas is. Raises AtlasMissing that says why it was left out."""
         ids = [each.found.source.id for each in self.candidates]
-        return ids.index(source_id)
+        if source.id in ids:
+            return ids.index(source.id)
+        why = next((each.reason for each in self.left_out if each.source == source.slug), "")
+        raise AtlasMissing(f"There is no atlas of {source.slug} to hold a rule against: {why.rstrip(".")}.")
 
 
 def compared(

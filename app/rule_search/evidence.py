@@ -43,7 +43,7 @@ def report_evidence(
     found = find_unit(session, model, source, index)
     scan = found.scan_over(question.corpus)
     opened = compared(session, model, own=scan)
-    place = opened.place_of(found.source.id)
+    place = opened.place_of(found.source)
     atlas = opened.atlases[place]
     evaluated = examine(question.rule, opened.text)
     matched, documents = evaluated.matched, opened.text.documents

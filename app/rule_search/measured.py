@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.atlas.errors import AtlasMissing
 from app.rule_search import one_unit
 from app.rule_search.compared import compared
 from app.rule_search.schemas import CorpusFigures, EvidenceQuestion
@@ -32,14 +31,12 @@ def measure(
     Raises NotFound for what is not there, InvalidInput for a rule that takes too long, AtlasMissing
     and CacheUnavailable where there is nothing to hold it against.
     """
-    scan = find_unit(session, model, source, index).scan_over(question.corpus)
+    found = find_unit(session, model, source, index)
+    scan = found.scan_over(question.corpus)
     opened = compared(session, model, sources=[source], own=scan)
-    if not opened.atlases:
-        raise AtlasMissing(f"{source} {opened.left_out[0].reason}.")
+    atlas = opened.atlases[opened.place_of(found.source)]
     matched = evaluate(question.rule, opened.text)
-    item = one_unit.evidence(
-        opened.atlases[0], index, matched, opened.text.documents, question.threshold
-    )
+    item = one_unit.evidence(atlas, index, matched, opened.text.documents, question.threshold)
     figures = CorpusFigures.model_validate(
         {
             "corpus": opened.corpus,
