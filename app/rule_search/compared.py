@@ -35,7 +35,9 @@ class Compared:
         if source.id in ids:
             return ids.index(source.id)
         why = next((each.reason for each in self.left_out if each.source == source.slug), "")
-        raise AtlasMissing(f"There is no atlas of {source.slug} to hold a rule against: {why.rstrip(".")}.")
+        raise AtlasMissing(
+            f"There is no atlas of {source.slug} to hold a rule against: {why.rstrip('.')}."
+        )
 
 
 def compared(
