@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from app import db, indexing, loss_queue, serving, urls
@@ -18,7 +18,7 @@ from app.errors import InvalidInput, NotFound
 from app.evidence.loss import DEFAULT_WINDOWS, LossReport, ask_loss, enqueue
 from app.models import Corpus, LanguageModel, Scan, ScanSource, Source
 from app.models import LossReport as Stored
-from app.rules.language import AnyRule
+from app.rules.language import AnyRule, to_json
 from app.rules.reading import read_json
 from app.rules.text import parse, to_text
 
@@ -67,31 +67,44 @@ def loss(
     db.prepare(engine)
     with db.session(engine) as session:
         named = _find(session, model, source, corpus)
-        found = [
-            ask_loss(
-                session,
-                named.scan_id,
-                named.source_id,
-                unit,
-                rule,
-                n_windows=where.n_windows,
-                seed=where.seed,
-                is_again=not where.is_detached,
-            )
-            # in one order everywhere, for two that ask for the same wait for each other's rows
-            for unit, rule in sorted(dict.fromkeys(asked), key=lambda each: (each[0], str(each[1])))
-        ]
+        found = _ask(session, named, asked, where)
         if where.is_detached:
             enqueue(session, found, named.scan_id, named.source_id)
             is_served = loss_queue.is_served(session)
     if where.is_detached:
         _say_where(found, named, is_served=is_served, is_json=is_json)
-        return
-    ids = [each.id for each in found]
+    else:
+        _measure(engine, [each.id for each in found], where, is_json)
+
+
+def _ask(
+    session: Session, named: "_Named", asked: Sequence[tuple[int, AnyRule]], where: Where
+) -> list[LossReport]:
+    """A report for each, in their order; asked for in one order everywhere, since two that ask for
+    the same wait for each other's rows."""
+    found = {
+        (unit, rule): ask_loss(
+            session,
+            named.scan_id,
+            named.source_id,
+            unit,
+            rule,
+            n_windows=where.n_windows,
+            seed=where.seed,
+            is_again=not where.is_detached,
+        )
+        for unit, rule in sorted({*asked}, key=lambda each: (each[0], to_json(each[1])))
+    }
+    return [found[each] for each in dict.fromkeys(asked)]
+
+
+def _measure(engine: Engine, ids: list[int], where: Where, is_json: bool) -> None:
+    """Here and now; what could not be measured is printed as well, and raised."""
     indexing.measure_loss(ids, where.device or "auto", trust_remote_code=where.trust_remote_code)
     with db.session(engine) as session:
-        stored = session.scalars(select(Stored).where(Stored.id.in_(ids)).order_by(Stored.id))
+        stored = session.scalars(select(Stored).where(Stored.id.in_(ids)))
         reports = [LossReport.model_validate(each) for each in stored]
+    reports.sort(key=lambda each: ids.index(each.id))
     _show(reports, is_json)
     if (n_failed := sum(each.status != "complete" for each in reports)) > 0:
         raise InvalidInput(f"{n_failed} of {len(reports)} could not be measured, as is said there.")
