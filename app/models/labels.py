@@ -25,6 +25,7 @@ class Label(Base):
     __table_args__ = (
         Index("ix_labels_words", text(WORDS_VECTOR), postgresql_using="gin"),
         Index("ix_labels_r2", "source_id", "r2", "index"),
+        Index("ix_labels_best", text("(-r2)"), "source_id", "index"),
         {"postgresql_partition_by": "LIST (scan_id)"},
     )
 

@@ -1,8 +1,10 @@
 """Units by the words of what is said of them: people's explanations, then automatic labels.
 
 Of a unit counts what stands on its page: its newest explanation, or, where nobody explained it, its
-automatic label if that explains it. Each of the two has a full-text index of its own, and gives no
-more than its best few, so that the rows of units are read for those alone.
+automatic label if that explains it. Each of the two gives no more than its best few, so that the
+rows of units are read for those alone. They come out of an index: for rare words of the full text,
+for common ones of the order (explanations by their numbers, labels by their R²), until there are
+enough; PostgreSQL knows which is fewer.
 """
 
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import (
     DOUBLE_PRECISION,
+    REAL,
     ColumnElement,
     Select,
     Subquery,
@@ -54,6 +57,10 @@ class Within:
             UnitStats.scan_id.in_({scan_id for scan_id, _ in self.pairs}),  # which partitions
             tuple_(UnitStats.scan_id, UnitStats.source_id).in_(self.pairs),
         )
+        return self.bound(query)
+
+    def bound(self, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+        """A query that has `UnitStats` of the right places in it, with the bounds alone."""
         if self.min_density is not None:
             query = query.where(UnitStats.density >= self.min_density)
         if self.max_density is not None:
@@ -98,8 +105,8 @@ def _explained(
 ) -> Select[*tuple[Any, ...]]:
     """Units whose newest explanation has the words."""
     newer = aliased(Explanation)
-    key = (-cast(Explanation.id, DOUBLE_PRECISION), Explanation.source_id, Explanation.unit)
-    query = _select(EXPLAINED, *key).where(
+    newness = -cast(Explanation.id, DOUBLE_PRECISION)
+    query = _select(EXPLAINED, newness, Explanation.source_id, Explanation.unit).where(
         Explanation.source_id.in_([source_id for _, source_id in within.pairs]),
         literal_column(EXPLANATION_VECTOR).op("@@")(wanted),
         ~exists().where(
@@ -113,15 +120,17 @@ def _explained(
             UnitStats.index == Explanation.unit
         )
         query = within.narrow(query.join(UnitStats, is_own))
-    return _cut(query, key, after, limit)
+    if after is not None:
+        query = query.where(Explanation.id < int(-after[0]))
+    return query.order_by(Explanation.id.desc()).limit(limit)
 
 
 def _labelled(
     wanted: ColumnElement[Any], within: Within, after: tuple[Any, ...] | None, limit: int
 ) -> Select[*tuple[Any, ...]]:
     """Units that nobody explained and a label with the words explains."""
-    key = (-cast(Label.r2, DOUBLE_PRECISION), Label.source_id, Label.index)
-    query = _select(LABELLED, *key).where(
+    key = (-Label.r2, Label.source_id, Label.index)
+    query = _select(LABELLED, cast(key[0], DOUBLE_PRECISION), *key[1:]).where(
         Label.scan_id.in_({scan_id for scan_id, _ in within.pairs}),  # which partitions
         tuple_(Label.scan_id, Label.source_id).in_(within.pairs),
         Label.is_explained,
@@ -134,22 +143,13 @@ def _labelled(
             & (UnitStats.source_id == Label.source_id)
             & (UnitStats.index == Label.index)
         )
-        query = within.narrow(query.join(UnitStats, is_own))
-    return _cut(query, key, after, limit)
+        query = within.bound(query.join(UnitStats, is_own))
+    if after is not None:
+        query = query.where(tuple_(*key) > tuple_(cast(after[0], REAL), *after[1:]))
+    return query.order_by(*key).limit(limit)
 
 
 def _select(kind: float, *key: Any) -> Select[*tuple[Any, ...]]:
     columns = (cast(literal(kind), DOUBLE_PRECISION), *key)
     names = ("key_0", "key_1", "source_id", "index")
     return select(*(each.label(name) for each, name in zip(columns, names, strict=True)))
-
-
-def _cut(
-    query: Select[*tuple[Any, ...]],
-    key: tuple[Any, ...],
-    after: tuple[Any, ...] | None,
-    limit: int,
-) -> Select[*tuple[Any, ...]]:
-    if after is not None:
-        query = query.where(tuple_(*key) > tuple_(*after))
-    return query.order_by(*key).limit(limit)

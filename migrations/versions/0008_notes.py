@@ -42,6 +42,7 @@ def upgrade() -> None:
         ["source_id", "unit", "author", sa.text("md5(text)")],
         unique=True,
     )
+    op.create_index("ix_labels_best", "labels", [sa.text("(-r2)"), "source_id", "index"])
     op.create_table(
         "hypotheses",
         *_of_a_unit("hypotheses"),
@@ -81,5 +82,6 @@ def _moment(name: str) -> sa.Column:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_labels_best", "labels")
     for table in ("hypotheses", "explanations", "access_tokens"):
         op.drop_table(table)

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
+from app import partitions
 from app.search.queries import search_units
 from app.units.queries import list_units
 from bench.reading import fill_source
@@ -67,3 +68,34 @@ def test_a_token_is_looked_up_and_not_searched_for(large: Engine) -> None:
     assert "Seq Scan" not in plan, plan
     plan = _plan(large, lambda session: list_units(session, "large", "sae", q="word17", sort="max"))
     assert "Seq Scan" not in plan, plan
+
+
+LABELS = """INSERT INTO labels SELECT 1, 1, i, '{"class": "digit"}', 'the token word' || (i % 4096),
+    random(), 1, 1, 1, i % 3 > 0 FROM generate_series(0, 19999) i"""
+EXPLANATIONS = """INSERT INTO explanations (source_id, unit, author, text)
+    SELECT 1, i * 3, 'ada', 'the token word' || i FROM generate_series(0, 1999) i"""
+
+
+@pytest.fixture(scope="module")
+def said(large: Engine) -> Engine:
+    """`large`, with something said of most units."""
+    with large.begin() as connection:
+        partitions.create(connection, ("labels",), 1)
+        connection.execute(text(LABELS))
+        connection.execute(text(EXPLANATIONS))
+    with large.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE"))
+    return large
+
+
+@pytest.mark.parametrize("words", ["word17", "the token"])
+def test_rare_and_common_words_come_out_of_an_index(said: Engine, words: str) -> None:
+    def second_page(session: Session) -> None:
+        page = search_units(session, "large", label=words, limit=2)
+        assert page.next is not None
+        search_units(session, "large", label=words, limit=2, cursor=page.next)
+
+    for ask in (second_page, lambda session: search_units(session, "large", label=words)):
+        plan = _plan(said, ask)
+        assert "Seq Scan on labels" not in plan, plan
+        assert "Seq Scan on unit" not in plan, plan
