@@ -40,6 +40,8 @@ def test_asking_queues_it_and_says_where_to_look(
     assert again.json() == answer.json()
     assert (again.json()["n_windows"], again.json()["seed"]) == (8, 2**32 - 1)
     assert client.get(again.json()["links"]["page"]).status_code == 200
+    tag = {"If-None-Match": again.headers["ETag"]}
+    assert client.get(answer.headers["location"], headers=tag).status_code == 304
 
 
 def test_a_complete_report_is_given_as_it_is_unless_asked_again(

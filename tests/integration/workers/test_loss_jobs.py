@@ -269,6 +269,21 @@ def test_a_killed_workers_batch_is_finished_by_another_with_the_same_figures(
     assert [report.n_attempts for report in reports(engine)] == [2, 2]
 
 
+def test_a_report_that_kills_every_worker_fails_in_words(
+    engine: Engine, scanned: Scanned, tmp_path: Path
+) -> None:
+    ask(engine, scanned, [3])
+    with workers_on(engine, tmp_path, 1, replace(QUICK, is_deadly=True)) as workers:
+
+        def is_failed() -> bool:
+            workers.start(workers.reap())
+            return states(engine) == ["failed"]
+
+        wait_for(is_failed, SECONDS)
+        assert workers.n_started > 3
+    assert "begun 3 times" in (reports(engine)[0].error or "")
+
+
 def test_a_worker_that_is_told_to_leave_hands_back(
     engine: Engine, scanned: Scanned, tmp_path: Path
 ) -> None:
