@@ -26,7 +26,8 @@ for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
 }
 
 document.addEventListener("htmx:load", (event) => {
-  const status = event.target.dataset?.status;
+  const { status, said } = event.target.dataset ?? {};
   const region = document.getElementById("token-read-out");
-  if (status && region && !event.target.matches(LIVE)) region.textContent = `The job is ${status}.`;
+  const words = said ?? (status && `The job is ${status}.`);
+  if (words && region && !event.target.matches(LIVE)) region.textContent = words;
 });

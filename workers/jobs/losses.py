@@ -44,7 +44,10 @@ class Left(NamedTuple):
 
 
 class Losses:
-    """The reports that one worker measures, between shards."""
+    """The reports that one worker measures, between shards.
+
+    `has_measured`: since a shard was last offered. Then a shard that waits comes first.
+    """
 
     def __init__(
         self, engine: Engine, options: WorkerOptions, activity: Activity, me: Identity
@@ -52,11 +55,11 @@ class Losses:
         self._engine, self._options, self._activity, self._me = engine, options, activity, me
         self._loaded: tuple[tuple[int, int], Loaded] | None = None
         self._unfit: dict[Group, float] = {}
-        self._has_measured = False
+        self.has_measured = False
 
     def close(self) -> None:
         """A shard comes: gives the memory back."""
-        self._loaded, self._has_measured = None, False
+        self._loaded = None
 
     def left(self) -> Left:
         """What is left of the queue, in whosever hands; nothing of it for who does not serve it."""
@@ -93,7 +96,7 @@ class Losses:
 
     def _gives_way(self, group: Group) -> bool:
         """Whether the group waits for a shard: however many are asked for, scans go on as well."""
-        if not self._has_measured or not queue.has_shards_waiting(self._engine):
+        if not self.has_measured or not queue.has_shards_waiting(self._engine):
             return False
         with db.session(self._engine) as session:
             loss_queue.defer(session, group, _SECONDS_BETWEEN_BATCHES)
@@ -101,7 +104,7 @@ class Losses:
 
     def _carry_out(self, held: LossBatch, make_room: Callable[[], None]) -> None:
         logger.info("loss of %s: begun", held.place)
-        self._has_measured = True
+        self.has_measured = True
         make_room()
         try:
             results = loss_reports.measure_batch(

@@ -157,9 +157,9 @@ class ShardWorker:
 
     def _run_shard(self, scan_id: int, shard: int) -> None:
         """The task: whatever comes of it is written down, so it never raises for the queue."""
+        self._losses.has_measured = False
         if self._leaving.is_set() or self._is_left_to_others(scan_id):
             return
-        self._losses.close()
         try:
             with self._activity.changing:
                 held = claims.claim(self._engine, scan_id, shard, self._pulse.worker_id)
@@ -171,6 +171,7 @@ class ShardWorker:
             return
         if self._leaving.is_set():
             self._activity.should_stop.set()
+        self._losses.close()
         is_complete = False
         try:
             is_complete = self._carry_out(held)
