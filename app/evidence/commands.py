@@ -214,5 +214,4 @@ def _show(reports: Sequence[LossReport], is_json: bool) -> None:
             )
         losses = (f"{x:.6f}" for x in (each.loss_intact, each.loss_rule, each.loss_mean))
         table.add_row(str(each.unit), rule, recovered, interval, *losses, f"{each.n_tokens:,}")
-    console = Console()
-    console.print(table, width=max(console.width, _NARROWEST), crop=False)
+    Console(width=max(Console().width, _NARROWEST)).print(table, crop=False)
