@@ -44,7 +44,7 @@ INSERT INTO scans (id, language_model_id, corpus_id, status, settings_hash, sett
 INSERT INTO scan_sources VALUES (1, 1, 1, true, :units * 9 / 10, 65536,
     (SELECT array_agg(:units / 32) FROM generate_series(1, 32)));
 INSERT INTO units SELECT 1, i,
-    (SELECT array_agg((i * 7919 + k * 104729) % :vocabulary) FROM generate_series(1, 10) k),
+    (SELECT array_agg(((i::bigint * 7919 + k * 104729) % :vocabulary)::int) FROM generate_series(1, 10) k),
     (SELECT array_agg(2.0 / k) FROM generate_series(1, 10) k),
     (SELECT array_agg((i * 3571 + k * 15485863) % :vocabulary) FROM generate_series(1, 10) k),
     (SELECT array_agg(-2.0 / k) FROM generate_series(1, 10) k)

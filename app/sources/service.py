@@ -33,6 +33,7 @@ FIRST_ORDER: dict[SortKey, Order] = {
     "density": "desc",
     "max": "desc",
     "mean": "desc",
+    "r2": "desc",
 }
 
 
@@ -168,6 +169,11 @@ class UnitsPart:
             "mean": "mean",
         }
         return [self._heading(key, label) for key, label in labels.items()]
+
+    @property
+    def r2_heading(self) -> Heading:
+        """Of the column that says how much the automatic labels explain."""
+        return self._heading("r2", "R²")
 
     def _heading(self, key: SortKey, label: str) -> Heading:
         is_current = key == self.listing.sort

@@ -50,7 +50,9 @@ def list_units(
     model: ModelSlug,
     source: SourceSlug,
     corpus: CorpusSlug = None,
-    sort: SortKey = "index",
+    sort: Annotated[
+        SortKey, Query(description="r2: of its automatic label; only units that have one.")
+    ] = "index",
     order: Annotated[
         Order | None, Query(description="By default ascending by index and name, else descending.")
     ] = None,

@@ -21,7 +21,7 @@ from app.models import Label, Unit, UnitStats
 from app.sources.queries import CurrentScan, FoundSource, find_source
 from app.units.schemas import UnitRow
 
-SortKey: TypeAlias = Literal["index", "name", "density", "max", "mean", "std"]
+SortKey: TypeAlias = Literal["index", "name", "density", "max", "mean", "std", "r2"]
 Order: TypeAlias = Literal["asc", "desc"]
 N_PROMOTED = 3
 MAX_INDEX = 2**31 - 1
@@ -33,6 +33,7 @@ COLUMNS: dict[SortKey, InstrumentedAttribute[Any]] = {
     "max": UnitStats.max,
     "mean": UnitStats.mean,
     "std": UnitStats.std,
+    "r2": Label.r2,
 }
 
 
@@ -67,6 +68,7 @@ def list_units(
 ) -> Page[UnitRow]:
     """Rows of statistics over one corpus (by default the largest).
 
+    sort   by r2 of its automatic label only the units that have one are listed
     order  ascending by index and name, else descending, unless it is given
     alive  True: active at least once; False: never active
     min_r2, max_r2  bounds on how much of its variance its automatic label's rule explains
@@ -80,7 +82,9 @@ def list_units(
     if order is None:
         order = "asc" if sort in ("index", "name") else "desc"
     listing = f"units|{scan.scan.id}|{found.source.id}|{sort}|{order}|{filters}"
-    query = _ordered(_select(session, found, scan, filters), sort, order, listing, cursor)
+    query = _select(session, found, scan, filters)
+    query = _with_labels(query) if sort == "r2" else query
+    query = _ordered(query, sort, order, listing, cursor)
     rows = session.execute(query.limit(limit + 1)).all()
     more = cursors.encode(listing, _key(rows[limit - 1], sort)) if len(rows) > limit else None
     return Page(items=unit_rows(session, found, scan, rows[:limit]), next=more)
@@ -149,6 +153,15 @@ def _select(
     if filters.q:
         query = query.where(UnitStats.index.in_(_matching(session, found, scan, filters.q)))
     return query
+
+
+def _with_labels(query: Select[Any]) -> Select[Any]:
+    is_own = (
+        (Label.scan_id == UnitStats.scan_id)
+        & (Label.source_id == UnitStats.source_id)
+        & (Label.index == UnitStats.index)
+    )
+    return query.join(Label, is_own).add_columns(Label.r2.label("r2"))
 
 
 def _matching(

@@ -209,3 +209,24 @@ def test_a_rule_stands_among_those_of_the_library(
 
 def _rule(line: str) -> object:
     return to_value(parse_rule(line))
+
+
+@pytest.mark.parametrize("order", [None, "asc"])
+def test_units_are_listed_by_how_much_is_explained(
+    labelled: Seeded, walk: Get, order: str | None
+) -> None:
+    asked = {"sort": "r2"} if order is None else {"sort": "r2", "order": order}
+    units = walk(f"{PATH}/mlp-0/units", 2, **asked)
+    assert {each["index"] for each in units} == {
+        each["index"] for each in walk(f"{PATH}/mlp-0/units", 50) if each["label"] is not None
+    }
+    keys = [(each["label"]["r2"], each["index"]) for each in units]
+    assert keys == sorted(keys, reverse=order is None)
+
+
+def test_a_page_lists_them_by_its_column_and_keeps_other_filters(
+    labelled: Seeded, client: TestClient
+) -> None:
+    page = parse(client.get("/tiny-a/mlp-0?sort=r2&alive=true").text)
+    (heading,) = [each for each in page.all("th") if "R²" in each.text]
+    assert heading.attributes["aria-sort"] == "descending"
