@@ -51,19 +51,26 @@ class Problem(BaseModel):
     errors: list[InvalidValue] = Field(default_factory=list)
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": meaning,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        "model": Problem,
+def responses(meanings: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """For the API document: which statuses a call may answer with a problem, and why."""
+    return {
+        status: {
+            "description": meaning,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "model": Problem,
+        }
+        for status, meaning in meanings.items()
     }
-    for status, meaning in (
-        (404, "Nothing of that name is there."),
-        (413, "The body is too long."),
-        (422, "A parameter, cursor or body that cannot be used."),
-        (503, "The database does not answer."),
-    )
-}
+
+
+RESPONSES = responses(
+    {
+        404: "Nothing of that name is there.",
+        413: "The body is too long.",
+        422: "A parameter, cursor or body that cannot be used.",
+        503: "The database does not answer.",
+    }
+)
 
 
 def install(app: FastAPI) -> None:

@@ -44,9 +44,10 @@ INSERT INTO scans (id, language_model_id, corpus_id, status, settings_hash, sett
 INSERT INTO scan_sources VALUES (1, 1, 1, true, :units * 9 / 10, 65536,
     (SELECT array_agg(:units / 32) FROM generate_series(1, 32)));
 INSERT INTO units SELECT 1, i,
-    (SELECT array_agg(((i::bigint * 7919 + k * 104729) % :vocabulary)::int) FROM generate_series(1, 10) k),
+    (SELECT array_agg(((i * 7919::bigint + k * 104729) % :vocabulary)::int)
+        FROM generate_series(1, 10) k),
     (SELECT array_agg(2.0 / k) FROM generate_series(1, 10) k),
-    (SELECT array_agg((i * 3571 + k * 15485863) % :vocabulary) FROM generate_series(1, 10) k),
+    (SELECT array_agg(((i * 3571::bigint + k * 15485863) % :vocabulary)::int) FROM generate_series(1, 10) k),
     (SELECT array_agg(-2.0 / k) FROM generate_series(1, 10) k)
     FROM generate_series(0, :units - 1) i;
 INSERT INTO unit_stats SELECT 1, 1, i, 5000000, 5000000 * d.d, d.d,

@@ -71,7 +71,7 @@ def _slow_down(settings: FireSettings) -> None:
     from workers.jobs import claims, losses, pulse, queue, session, worker
 
     if settings.seconds_alive is not None:
-        loss_queue.SECONDS_ALIVE = settings.seconds_alive  # type: ignore[assignment]
+        loss_queue.SECONDS_ALIVE = settings.seconds_alive  # type: ignore
         losses._SECONDS_BETWEEN_TRIES = 0.2
         queue.SECONDS_ALIVE = claims.SECONDS_ALIVE = settings.seconds_alive  # type: ignore
         pulse.SECONDS_BETWEEN_BEATS = settings.seconds_alive / 8

@@ -18,7 +18,7 @@ def make_sae(
         from sae_lens import StandardSAE, StandardSAEConfig
         from sae_lens.saes.sae import SAEMetadata
 
-        config = StandardSAEConfig(d_in=d_in, d_sae=d_sae, normalize_activations=normalize)  # type: ignore[arg-type]
+        config = StandardSAEConfig(d_in=d_in, d_sae=d_sae, normalize_activations=normalize)
         config.metadata = SAEMetadata(model_name="tiny", hook_name="blocks.1.hook_resid_post")
         sae = StandardSAE(config)
         torch.manual_seed(seed)

@@ -4,14 +4,14 @@ A cookie is not asked here, so that no page of another site can make a browser w
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.access.tokens import Scope, Writer, find_writer
 from app.errors import Unauthorized
-from app.problems import MEDIA_TYPE, Problem
+from app.problems import responses
 from app.sessions import RequestSession
 
 _bearer = HTTPBearer(
@@ -19,18 +19,13 @@ _bearer = HTTPBearer(
 )
 _Shown = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": meaning,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        "model": Problem,
+RESPONSES = responses(
+    {
+        401: "No token was shown, or none that is known.",
+        403: "The token is not for this.",
+        409: "It contradicts what is there.",
     }
-    for status, meaning in (
-        (401, "No token was shown, or none that is known."),
-        (403, "The token is not for this."),
-        (409, "It contradicts what is there."),
-    )
-}
+)
 
 
 def may_write(scope: Scope) -> Callable[..., Writer]:

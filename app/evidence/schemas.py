@@ -1,15 +1,12 @@
 """Reports on recovered loss as REST takes and gives them."""
 
 from datetime import datetime
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.evidence.loss import DEFAULT_WINDOWS, MAX_SEED, MAX_WINDOWS
-from app.rule_search.schemas import Slug
+from app.rule_search.schemas import Loss, Slug
 from app.rules.reading import RuleInput
-
-LossStatus = Literal["queued", "running", "complete", "failed"]
 
 
 class LossQuestion(BaseModel):
@@ -28,7 +25,7 @@ class LossQuestion(BaseModel):
     )
 
 
-class LossAnswer(BaseModel):
+class LossAnswer(Loss):
     """A report: asked for, under way, measured, or what kept it from being measured."""
 
     model: str
@@ -39,26 +36,10 @@ class LossAnswer(BaseModel):
     text: str = Field(description="The rule in one line.")
     n_windows: int
     seed: int
-    status: LossStatus
     is_served: bool = Field(
         description="Whether a worker is alive that measures. `unitscope worker` starts one."
     )
     n_attempts: int = Field(description="Times that it was begun; after three it has failed.")
-    error: str | None = Field(description="In words, what went wrong last.")
-    is_measurable: bool | None = Field(
-        description="False where the ablation's effect does not stand out from zero."
-    )
-    ratio: float | None = Field(
-        description="(loss with the unit at its mean - loss with the rule's two means) / (loss "
-        "with the unit at its mean - loss intact)."
-    )
-    ratio_low: float | None = Field(description="The 95% interval, by bootstrap over documents.")
-    ratio_high: float | None
-    loss_intact: float | None = Field(description="Nats a token.")
-    loss_mean: float | None = Field(description="With the unit at its mean.")
-    loss_rule: float | None = Field(description="With the unit at the rule's two means.")
-    n_tokens: int | None
-    n_documents: int | None
     software_version: str
     created_at: datetime
     links: dict[str, str] = Field(description="`self`, and the `page` of the evidence.")

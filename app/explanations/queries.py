@@ -1,27 +1,22 @@
 """Reading explanations: of a unit, of many units, of a model, one."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
-from sqlalchemy import Row, Select, and_, or_, select
+from sqlalchemy import Row, and_, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from app import cursors, urls
-from app.cursors import DEFAULT_LIMIT, Page
-from app.errors import NotFound
+from app import urls
 from app.explanations.schemas import (
     ExplanationDetail,
     ExplanationExport,
     ExplanationLinks,
     UnitExplanation,
 )
-from app.language_models.queries import find_model
 from app.models import Explanation, LanguageModel, Source
-from app.sources.queries import find_source, find_unit
+from app.notes import Notes
 
-MAX_ID = 2**63 - 1
 MAX_OF_UNIT = 50
-BATCH = 500
 
 Found = Row[Explanation, Source, LanguageModel]
 
@@ -63,65 +58,6 @@ def of_unit(session: Session, source_id: int, index: int) -> list[UnitExplanatio
     return [UnitExplanation.model_validate(row) for row in session.scalars(query)]
 
 
-def list_of_unit(
-    session: Session,
-    model: str,
-    source: str,
-    index: int,
-    limit: int = DEFAULT_LIMIT,
-    cursor: str | None = None,
-) -> Page[ExplanationDetail]:
-    """A unit's explanations, the newest first. Raises NotFound for what is not there."""
-    found = find_unit(session, model, source, index)
-    query = _found().where(Explanation.source_id == found.source.id, Explanation.unit == index)
-    return _page(session, query, f"explanations|{found.source.id}|{index}", limit, cursor)
-
-
-def list_of_model(
-    session: Session,
-    model: str,
-    source: str | None = None,
-    limit: int = DEFAULT_LIMIT,
-    cursor: str | None = None,
-) -> Page[ExplanationDetail]:
-    """A model's explanations, or those of one of its sources, the newest first. Raises NotFound."""
-    row = find_model(session, model)
-    query, listing = _found().where(LanguageModel.id == row.id), f"explanations|model={row.id}"
-    if source is not None:
-        source_id = find_source(session, model, source).source.id
-        query = query.where(Source.id == source_id)
-        listing += f"|source={source_id}"
-    return _page(session, query, listing, limit, cursor)
-
-
-def all_of_model(session: Session, model: str) -> Iterator[ExplanationExport]:
-    """All of a model, the oldest first, a batch in memory at a time. Raises NotFound."""
-    query = _found().where(LanguageModel.id == find_model(session, model).id)
-    last = 0
-    while rows := _after(session, query, last):
-        for row in rows:
-            yield _export(row)
-        last = rows[-1][0].id
-
-
-def get_explanation(session: Session, explanation: int) -> ExplanationDetail:
-    """One. Raises NotFound."""
-    return detail(find_explanation(session, explanation))
-
-
-def find_explanation(session: Session, explanation: int, *, is_locked: bool = False) -> Found:
-    """The rows of one; locked: until the end of the transaction nobody else writes it."""
-    query = _found().where(Explanation.id == explanation)
-    if is_locked:
-        query = query.with_for_update(of=Explanation)
-    row = session.execute(query).one_or_none() if 0 < explanation <= MAX_ID else None
-    if row is None:
-        raise NotFound(
-            f"There is no explanation {str(explanation)[:30]}: it may have been deleted."
-        )
-    return row
-
-
 def find_same(
     session: Session, source_id: int, unit: int, author: str, text: str
 ) -> Explanation | None:
@@ -159,32 +95,13 @@ def _export(row: Found) -> ExplanationExport:
     )
 
 
-def _found() -> Select[Explanation, Source, LanguageModel]:
-    return (
-        select(Explanation, Source, LanguageModel)
-        .join(Source, Source.id == Explanation.source_id)
-        .join(LanguageModel, LanguageModel.id == Source.language_model_id)
-    )
+_notes = Notes(Explanation, "explanation", detail)
+list_of_unit = _notes.list_of_unit
+list_of_model = _notes.list_of_model
+get_explanation = _notes.get
+find_explanation = _notes.find
 
 
-def _page(
-    session: Session,
-    query: Select[Explanation, Source, LanguageModel],
-    listing: str,
-    limit: int,
-    cursor: str | None,
-) -> Page[ExplanationDetail]:
-    if cursor is not None:
-        (before,) = cursors.decode(listing, cursor, (int,))
-        query = query.where(Explanation.id < before)
-    rows = session.execute(query.order_by(Explanation.id.desc()).limit(limit + 1)).all()
-    items = [detail(row) for row in rows[:limit]]
-    more = cursors.encode(listing, (items[-1].id,)) if len(rows) > limit else None
-    return Page(items=items, next=more)
-
-
-def _after(
-    session: Session, query: Select[Explanation, Source, LanguageModel], last: int
-) -> Sequence[Found]:
-    part = query.where(Explanation.id > last).order_by(Explanation.id).limit(BATCH)
-    return session.execute(part).all()
+def all_of_model(session: Session, model: str) -> Iterator[ExplanationExport]:
+    """All of a model, the oldest first, a batch in memory at a time. Raises NotFound."""
+    return (_export(row) for row in _notes.rows_of_model(session, model))

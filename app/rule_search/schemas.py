@@ -230,8 +230,8 @@ class LibraryRank(BaseModel):
 class Loss(BaseModel):
     """How much of the unit's part in the model's loss the rule recovers, as it was measured."""
 
-    status: str = Field(description="`complete`, `queued`, `running` or `failed`.")
-    error: str | None
+    status: Literal["queued", "running", "complete", "failed"]
+    error: str | None = Field(description="In words, what went wrong last.")
     is_measurable: bool | None = Field(
         description="False where the ablation's effect does not stand out from zero."
     )
@@ -242,8 +242,8 @@ class Loss(BaseModel):
     ratio_low: float | None = Field(description="The 95% interval, by bootstrap over documents.")
     ratio_high: float | None
     loss_intact: float | None = Field(description="Nats a token.")
-    loss_mean: float | None
-    loss_rule: float | None
+    loss_mean: float | None = Field(description="With the unit at its mean.")
+    loss_rule: float | None = Field(description="With the unit at the rule's two means.")
     n_tokens: int | None
     n_documents: int | None
 

@@ -1,6 +1,6 @@
 """REST: units, their examples, their tokens and what is like them."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -15,7 +15,7 @@ from app.parameters import (
     SourceSlug,
     UnitIndex,
 )
-from app.problems import MEDIA_TYPE, Problem
+from app.problems import responses
 from app.sessions import RequestSession
 from app.units import queries, similar
 from app.units.listing import Order, SortKey
@@ -35,13 +35,9 @@ LabelR2 = Annotated[
     float | None,
     Query(ge=0, le=1, allow_inf_nan=False, description="Bound on its automatic label's r2."),
 ]
-CANNOT_COMPARE: dict[int | str, dict[str, Any]] = {
-    409: {
-        "description": "The source was scanned by a version that kept no atlas, or it is damaged.",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        "model": Problem,
-    }
-}
+CANNOT_COMPARE = responses(
+    {409: "The source was scanned by a version that kept no atlas, or it is damaged."}
+)
 
 
 @router.get("")
