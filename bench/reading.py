@@ -47,7 +47,8 @@ INSERT INTO units SELECT 1, i,
     (SELECT array_agg(((i * 7919::bigint + k * 104729) % :vocabulary)::int)
         FROM generate_series(1, 10) k),
     (SELECT array_agg(2.0 / k) FROM generate_series(1, 10) k),
-    (SELECT array_agg(((i * 3571::bigint + k * 15485863) % :vocabulary)::int) FROM generate_series(1, 10) k),
+    (SELECT array_agg(((i * 3571::bigint + k * 15485863) % :vocabulary)::int)
+        FROM generate_series(1, 10) k),
     (SELECT array_agg(-2.0 / k) FROM generate_series(1, 10) k)
     FROM generate_series(0, :units - 1) i;
 INSERT INTO unit_stats SELECT 1, 1, i, 5000000, 5000000 * d.d, d.d,
