@@ -38,6 +38,9 @@ Port = Annotated[
     int | None, typer.Option(min=0, max=65535, help="Port (UNITSCOPE_PORT, else 8000).")
 ]
 
+ModelName = Annotated[str, typer.Argument(help="The model's name in addresses.")]
+Out = Annotated[str, typer.Option(help="A file; - is the standard output.")]
+Exported = Annotated[str, typer.Argument(help="What was exported; - is the standard input.")]
 Job = Annotated[int, typer.Argument(help="The job's number.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -197,7 +200,7 @@ def label(
 def loss(
     place: Annotated[str, typer.Argument(help="MODEL/SOURCE/INDEX; with --units MODEL/SOURCE.")],
     rules: Annotated[
-        list[str] | None, typer.Argument(metavar="[RULE]...", help="Rules, on one line or as JSON.")
+        list[str] | None, typer.Argument(metavar="RULE...", help="Rules, on one line or as JSON.")
     ] = None,
     units: Annotated[
         str | None, typer.Option(help="A file of lines INDEX, tab, RULE; - reads the input.")
@@ -320,22 +323,33 @@ def revoke_token(name: Annotated[str, typer.Argument(help="The token's name.")])
 
 
 @export.command("hypotheses")
-def export_hypotheses(
-    model: Annotated[str, typer.Argument(help="The model's name in addresses.")],
-    out: Annotated[str, typer.Option(help="A file; - is the standard output.")] = "-",
-) -> None:
+def export_hypotheses(model: ModelName, out: Out = "-") -> None:
     """Write a model's hypotheses with their figures, one a line."""
     from app.hypotheses import commands
 
     commands.export(model, out)
 
 
+@export.command("explanations")
+def export_explanations(model: ModelName, out: Out = "-") -> None:
+    """Write what people said of a model's units, one explanation a line."""
+    from app.explanations import commands
+
+    commands.export(model, out)
+
+
 @import_.command("hypotheses")
-def import_hypotheses(
-    file: Annotated[str, typer.Argument(help="What was exported; - is the standard input.")],
-) -> None:
+def import_hypotheses(file: Exported) -> None:
     """Add exported hypotheses to units of the same weights, all of them or none."""
     from app.hypotheses import commands
+
+    commands.import_(file)
+
+
+@import_.command("explanations")
+def import_explanations(file: Exported) -> None:
+    """Add exported explanations to units of the same weights, all of them or none."""
+    from app.explanations import commands
 
     commands.import_(file)
 

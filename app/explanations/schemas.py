@@ -1,9 +1,8 @@
 """Explanations as pages and REST give and take them."""
 
-from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 MAX_TEXT = 2000
 
@@ -24,8 +23,8 @@ class UnitExplanation(BaseModel):
     id: int
     text: str
     author: str = Field(description="The name of the token by which it was written.")
-    created_at: datetime
-    updated_at: datetime = Field(description="When the text was last changed.")
+    created_at: AwareDatetime
+    updated_at: AwareDatetime = Field(description="When the text was last changed.")
 
 
 class ExplanationLinks(BaseModel):

@@ -1,29 +1,20 @@
 """What `unitscope export hypotheses` and `unitscope import hypotheses` do."""
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
-
-from app import db
-from app.errors import InvalidInput
-from app.hypotheses.exchange import read_lines, write_lines
-
-STANDARD = "-"
+from app import db, lines
+from app.hypotheses.exchange import read_lines
+from app.hypotheses.queries import every_one
 
 
 def export(model: str, out: str) -> None:
     """Writes a model's hypotheses, a line each, to a file or (`-`) the standard output.
 
-    A file is there whole or not at all. Raises NotFound, InvalidInput.
+    Raises NotFound, InvalidInput.
     """
     engine = db.get_engine()
     db.prepare(engine)
-    with db.session(engine) as session, _written(out) as to:
-        n = write_lines(session, model, to)
-    if out != STANDARD:
+    with db.session(engine) as session, lines.writing(out) as to:
+        n = lines.write_models(to, every_one(session, model))
+    if out != lines.STANDARD:
         print(f"{n:,} hypotheses of {model} are in {out}.")
 
 
@@ -31,41 +22,6 @@ def import_(file: str) -> None:
     """Adds hypotheses from such lines; all of them or none. Raises AppError naming the line."""
     engine = db.get_engine()
     db.prepare(engine)
-    try:
-        with _read(file) as lines, db.session(engine) as session:
-            done = read_lines(session, lines)
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be read: {error.strerror}.") from error
+    with lines.reading(file) as given, db.session(engine) as session:
+        done = read_lines(session, given)
     print(f"{done.n_new:,} hypotheses are new, {done.n_known:,} were here already.")
-
-
-@contextmanager
-def _read(name: str) -> Iterator[BinaryIO]:
-    if name == STANDARD:
-        yield sys.stdin.buffer
-        return
-    with Path(name).open("rb") as file:
-        yield file
-
-
-@contextmanager
-def _written(name: str) -> Iterator[BinaryIO]:
-    """A file that takes its name once all is written, so that a failure leaves what was there."""
-    if name == STANDARD:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    path = Path(name).resolve()
-    part = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
-    try:
-        if path.exists() and not path.is_file():
-            raise InvalidInput(f"--out {name} is no plain file: name another one.")
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise InvalidInput(f"--out {name} cannot be written: {error.strerror}.") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,45 +1,21 @@
-"""Hypotheses as lines of JSON, out of one database and into another.
-
-What comes in keeps its figures, author and dates: it was measured elsewhere, by whoever says so;
-only who has the database's own command can bring it in. Units are told by the weights of their
-model and source, so that a note never lands on a unit of other weights.
-"""
+"""Hypotheses out of lines of JSON. They keep the figures that they were saved with."""
 
 from collections.abc import Iterable
-from typing import BinaryIO, NamedTuple
 
-from pydantic import ValidationError
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import slugs
-from app.errors import AppError, InvalidInput, NotFound
-from app.hypotheses.queries import every_one, find_named
+from app import exchange, slugs
+from app.errors import InvalidInput
+from app.exchange import MAX_AUTHOR, Imported, source_of
+from app.hypotheses.queries import find_named
 from app.hypotheses.schemas import MAX_NAME, HypothesisExport, NewHypothesis
 from app.hypotheses.service import evidence_of, same_as
-from app.models import Hypothesis, LanguageModel, Source
+from app.models import Hypothesis
 from app.rules.language import to_json
 from app.rules.reading import read
 from app.typed_text import clean
 
-MAX_AUTHOR = 100
 MAX_VERSION = 100
-
-
-class Imported(NamedTuple):
-    """How many lines were new, and how many were there already."""
-
-    n_new: int
-    n_known: int
-
-
-def write_lines(session: Session, model: str, to: BinaryIO) -> int:
-    """Writes a model's hypotheses, the oldest first; the answer is how many. Raises NotFound."""
-    n = 0
-    for each in every_one(session, model):
-        to.write(each.model_dump_json().encode() + b"\n")
-        n += 1
-    return n
 
 
 def read_lines(session: Session, lines: Iterable[bytes]) -> Imported:
@@ -48,27 +24,12 @@ def read_lines(session: Session, lines: Iterable[bytes]) -> Imported:
     Raises AppError that names the line for what is no hypothesis, whose unit is not here or whose
     name another one has; then nothing is added.
     """
-    n_new = n_known = 0
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            is_new = _add(session, HypothesisExport.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "it"
-            raise InvalidInput(f"Line {number}: {where}: {first['msg']}.") from error
-        except AppError as error:
-            raise type(error)(f"Line {number}: {error.message}") from error
-        n_new, n_known = n_new + is_new, n_known + (not is_new)
-    return Imported(n_new, n_known)
+    return exchange.read_lines(lines, HypothesisExport, lambda given: _add(session, given))
 
 
 def _add(session: Session, given: HypothesisExport) -> bool:
     """Whether it was not there. Raises Conflict, InvalidInput, NotFound."""
-    source = _source_of(session, given)
-    if not 0 <= given.index < source.n_units:
-        raise NotFound(f"{given.model}/{given.source} has no unit {given.index}.")
+    source = source_of(session, given)
     if not slugs.is_slug(given.corpus):
         raise InvalidInput(f"The corpus {given.corpus[:40]!r} is no name of one.")
     name = clean(given.name, "name", MAX_NAME, is_one_line=True)
@@ -96,27 +57,3 @@ def _add(session: Session, given: HypothesisExport) -> bool:
     )
     session.flush()
     return True
-
-
-def _source_of(session: Session, given: HypothesisExport) -> Source:
-    """The source of the same weights, of the model of the same name if several have them."""
-    is_same = (
-        LanguageModel.weights_hash == given.model_weights_hash,
-        Source.weights_hash == given.source_weights_hash,
-        Source.slug == given.source,
-    )
-    query = (
-        select(Source)
-        .join(LanguageModel, LanguageModel.id == Source.language_model_id)
-        .where(*is_same)
-        .order_by((LanguageModel.slug == given.model).desc(), Source.id)
-        .limit(1)
-    )
-    texts = (given.model, given.source, given.model_weights_hash, given.source_weights_hash)
-    found = None if any("\0" in each for each in texts) else session.scalar(query)
-    if found is None:
-        raise NotFound(
-            f"No source {given.source[:60]!r} of a model like {given.model[:60]!r} is here, with "
-            "the same weights: index it first."
-        )
-    return found

@@ -1,6 +1,7 @@
 """Hypotheses out of a database and into one: whole, unchanged, and never half."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def test_what_cannot_be_written_leaves_what_was_there(
     out.write_text("before")
     with pytest.raises(NotFound):
         commands.export("no-model", str(out))
-    monkeypatch.setattr(commands.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(InvalidInput, match="full"):
         commands.export("tiny-a", str(out))
     assert out.read_text() == "before" and list(tmp_path.iterdir()) == [out]
