@@ -151,12 +151,14 @@ def test_a_latent_is_replaced_in_what_saelens_reconstructs(
     else:
         directory = make_sae(tmp_path / "sae", d_in=model.d_model, normalize=kind)
     source = sae_source(str(directory), model)
-    with torch.no_grad():
-        source.sae.b_enc[UNIT] = 1.0  # it is on at some positions and off at others
     windows = windows_of(batches)
     inputs = [
         model.run_to(ids[None], None, [source.hook_point])[source.hook_point] for ids in windows
     ]
+    with torch.no_grad():  # it is on at half of the positions
+        source.sae.b_enc[UNIT] = 1000.0
+        on = torch.cat([decoded(source, x, None)[1][0, 1:] for x in inputs])
+        source.sae.b_enc[UNIT] -= on.median()
     read = [decoded(source, x, None)[1][0, 1:].double().numpy() for x in inputs]
     values, ends = np.concatenate(read), np.cumsum([0, *map(len, read)])
     holds = np.arange(len(values)) % 3 == 0
