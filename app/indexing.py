@@ -19,6 +19,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from app import db, urls
 from app.errors import DatabaseUnavailable, InvalidInput
 from app.labels.making import after_scan
+from app.language_models.queries import get_model
 from app.models import CompletedIndex, Corpus, LanguageModel, ScanSource, Source
 
 
@@ -49,7 +50,9 @@ def index(options: dict[str, Any], fingerprint: str | None) -> str:
     if fingerprint is not None and result.is_complete:
         remember(fingerprint, result.model_slug, result.corpus_slug)
     if result.is_complete:
-        return urls.model(result.model_slug)
+        with db.session(engine) as session:
+            is_alone = len(get_model(session, result.model_slug).corpora) < 2
+        return urls.model(result.model_slug, corpus=None if is_alone else result.corpus_slug)
     return urls.job(result.scan_ids[-1])
 
 

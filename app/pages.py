@@ -11,6 +11,7 @@ from app.hypotheses.routes import router as hypotheses
 from app.jobs.routes import router as jobs
 from app.language_models.routes import home_router
 from app.language_models.routes import router as language_models
+from app.notes.routes import router as notes
 from app.rule_search.routes import router as rule_search
 from app.search.routes import router as search
 from app.sources.routes import router as sources
@@ -21,6 +22,7 @@ ROUTERS: list[APIRouter] = [
     search,
     corpora,
     jobs,
+    notes,
     access,
     explanations,
     hypotheses,

@@ -15,6 +15,7 @@ RESERVED = frozenset(
         "explanations",
         "hypotheses",
         "jobs",
+        "notes",
         "sign-in",
         "sign-out",
         "healthz",

@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from app import urls
 from app.numbers import (
@@ -62,6 +63,7 @@ def make_environment() -> Environment:
         moment=format_moment,
         segments=segments,
         plain_json=_plain_json,
+        prose=_prose,
     )
     return environment
 
@@ -69,6 +71,15 @@ def make_environment() -> Environment:
 def _plain_json(value: object) -> str:
     """JSON for people to read; the template escapes it."""
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _prose(text: str) -> Markup:
+    """A message of ours as HTML: what stands between backticks is code; all of it is escaped."""
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:  # a backtick that came from outside
+        return escape(text)
+    code = Markup("<code>{}</code>").format
+    return Markup("").join(code(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 environment = make_environment()

@@ -158,6 +158,11 @@ def retry_job(job_id: int) -> str:
     return _path("jobs", job_id, "retry")
 
 
+def notes(model: str, *, kind: str | None = None, cursor: str | None = None) -> str:
+    """What people wrote of a model's units: `explanations` or `hypotheses`."""
+    return _with_query("/notes", {"model": model, "kind": kind, "cursor": cursor})
+
+
 def sign_in() -> str:
     return "/sign-in"
 

@@ -97,6 +97,7 @@ def run_index(
     job = _Job.check(request, engine, progress)
     tokenizer_id, stored = job.store_corpus()
     model_slug, scan_ids = job.plan(tokenizer_id, stored.corpus)
+    job.tell_of_control(stored.corpus)
     if not scan_ids:
         progress.note("Everything asked for was scanned before; nothing to do.")
     elif request.wait:
@@ -234,6 +235,20 @@ class _Job:
                     )
                 )
         return row.slug, [scan.id for scan in scans]
+
+    def tell_of_control(self, corpus: Corpus) -> None:
+        """Says so where a control stands alone: it is set beside the model over the same corpus."""
+        control_of = self.model.details.get("control_of")
+        if control_of is None:
+            return
+        with db.session(self.engine) as session:
+            real = models.over(session, str(control_of), corpus.id)
+        if real is None:
+            self.progress.note(
+                f"The model that this is a control of was not scanned over {corpus.slug!r}, so "
+                "nothing is there to set beside it: run the same command without --control as "
+                "well. A corpus is other windows by --tokens, --context, --bos and --pack too."
+            )
 
     def _find_missing(self, session: Session, model_id: int, corpus_id: int) -> list[UnitSource]:
         models.check_sources(session, model_id, self.sources)

@@ -14,7 +14,7 @@ from app.explanations.schemas import (
     UnitExplanation,
 )
 from app.models import Explanation, LanguageModel, Source
-from app.notes import Notes
+from app.notes.listing import Notes
 
 MAX_OF_UNIT = 50
 

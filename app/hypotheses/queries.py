@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app import urls
 from app.hypotheses.schemas import Figures, HypothesisDetail, HypothesisExport, HypothesisLinks
 from app.models import Hypothesis, LanguageModel, Source
-from app.notes import Notes
+from app.notes.listing import Notes
 from app.rules.language import to_value
 from app.rules.reading import read_json
 from app.rules.text import to_text

@@ -268,7 +268,7 @@ def _renamed(wanted: str, slug: str) -> tuple[str, ...]:
         return ()
     return (
         f"The name {wanted!r} belongs to a corpus of other texts, another tokenizer or "
-        f"other window settings; this one is called {slug!r}.",
+        f"other window settings (--tokens, --context, --bos, --pack); this one is called {slug!r}.",
     )
 
 

@@ -52,7 +52,7 @@ def choose_slug(session: Session, model: LoadedModel, asked: str | None) -> str:
     """
     if asked is not None:
         _check_slug(asked)
-    wanted = asked or slugify(model.name, fallback="model")
+    wanted = asked or _control_slug(session, model) or slugify(model.name, fallback="model")
     near = LanguageModel.slug.startswith(wanted, autoescape=True)
     taken = set(session.scalars(select(LanguageModel.slug).where(near, _is_used())))
     if asked is not None and asked in taken:
@@ -65,6 +65,29 @@ def choose_slug(session: Session, model: LoadedModel, asked: str | None) -> str:
         number += 1
         slug = f"{wanted}-{number}"
     return slug
+
+
+def _control_slug(session: Session, model: LoadedModel) -> str | None:
+    """A control is called after the model that it is a control of, where that is stored."""
+    query = select(LanguageModel.slug).where(
+        LanguageModel.weights_hash == model.details.get("control_of"), _is_used()
+    )
+    real = session.scalars(query.order_by(LanguageModel.id).limit(1)).one_or_none()
+    return real and slugify(f"{real}-{model.details['control']}", fallback="model")
+
+
+def over(session: Session, weights_hash: str, corpus_id: int) -> str | None:
+    """The slug of a model of these weights that was scanned over the corpus, or is to be."""
+    query = (
+        select(LanguageModel.slug)
+        .join(Scan, Scan.language_model_id == LanguageModel.id)
+        .where(
+            LanguageModel.weights_hash == weights_hash,
+            Scan.corpus_id == corpus_id,
+            Scan.status.in_(("queued", "running", "complete")),
+        )
+    )
+    return session.scalars(query.limit(1)).one_or_none()
 
 
 def _check_slug(slug: str) -> None:

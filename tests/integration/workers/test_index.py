@@ -416,14 +416,30 @@ def test_a_control_stands_beside_its_model_over_the_same_sample(
     for stats in rows(engine, UnitStats):
         maxima[stats.scan_id].add(stats.max)
     assert maxima[one.id] & maxima[two.id] <= {0.0}
-    question = RuleQuestion.model_validate({"rule": {"class": "word_start"}, "chance": True})
+    asked = {"rule": {"class": "word_start"}, "chance": True, "sort": "auroc"}
+    question = RuleQuestion.model_validate(asked)
     with db.session(engine) as session:
         answer = search_rule(session, real.model_slug, question)
         best = search_rule(session, control.model_slug, question)
     (found,) = answer.controls
     assert (found.model, found.n_units) == (control.model_slug, best.n_units)
-    assert found.value == best.items[0].auroc
+    assert found.value == best.items[0].mcc
     assert best.controls == []
+
+
+def test_a_control_over_windows_that_its_model_was_not_scanned_over_says_so(
+    engine: Engine, request_for: Callable[..., IndexRequest]
+) -> None:
+    run_index(request_for(name="mine", tokens=500), engine, Silent())
+    notes: list[str] = []
+    progress = Silent()
+    progress.note = notes.append  # type: ignore[method-assign]
+    control = run_index(request_for(control="random-weights", tokens=300), engine, progress)
+    assert control.model_slug == "mine-random-weights"
+    assert any("was not scanned over" in note and "--tokens" in note for note in notes)
+    notes.clear()
+    run_index(request_for(control="random-weights", tokens=500), engine, progress)
+    assert not any("was not scanned over" in note for note in notes)
 
 
 def test_a_source_name_that_belongs_to_other_weights_is_refused(

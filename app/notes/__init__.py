@@ -1,0 +1,1 @@
+"""What people write of units, of every kind together."""
