@@ -9,7 +9,7 @@ from app.cursors import DEFAULT_LIMIT
 from app.parameters import CorpusSlug, Limit, ModelSlug, SourceSlug, UnitIndex
 from app.rule_search import evidence, service
 from app.rule_search.evidence_page import EvidenceForm
-from app.rule_search.figures import Figure
+from app.rule_search.figures import USUAL_SORT, Figure
 from app.rule_search.schemas import Evidence, EvidenceQuestion, RuleAnswer, RuleQuestion
 from app.rules.text import MAX_TEXT
 from app.search.questions import read_rule
@@ -49,7 +49,7 @@ def search_by_short_rule(
     rule: RuleText,
     source: Annotated[str | None, Query(description="Only this source's units.")] = None,
     corpus: CorpusSlug = None,
-    sort: Figure = "auroc",
+    sort: Figure = USUAL_SORT,
     limit: Limit = DEFAULT_LIMIT,
 ) -> RuleAnswer:
     """The same for a rule that fits an address: a link to an answer."""

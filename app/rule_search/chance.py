@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
 from app.atlas.opened import OpenAtlas
-from app.rule_search.figures import Figure, Matched, Threshold, figures
+from app.rule_search.figures import USUAL_SORT, Figure, Matched, Threshold, figures
 
 N_SHIFTS = 3
 SEED = 0
@@ -44,7 +44,7 @@ def chance(
     documents: Int32[np.ndarray, " positions"],
     asked: Sequence[Bool[np.ndarray, " units"] | None] | None = None,
     *,
-    sort: Figure = "auroc",
+    sort: Figure = USUAL_SORT,
     threshold: Threshold = 0.0,
     n_shifts: int = N_SHIFTS,
 ) -> Chance:

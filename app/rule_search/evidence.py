@@ -17,7 +17,7 @@ from app.rule_search import one_unit, schemas
 from app.rule_search.compared import Compared, compared
 from app.rule_search.controls import find_controls
 from app.rule_search.counter_examples import find_counter_examples
-from app.rule_search.figures import FIGURES, Figure, Matched, Threshold, figures
+from app.rule_search.figures import FIGURES, USUAL_SORT, Figure, Matched, Threshold, figures
 from app.rule_search.ranking import Ranked, rank
 from app.rule_search.schemas import Evidence, EvidenceQuestion, OtherCorpus
 from app.rule_search.service import figures_of
@@ -71,7 +71,7 @@ def report_evidence(
         library=_among_library(atlas, index, opened, item.values["r2"]),
         others=_over_others(session, found, index, scan, question, item),
         controls=find_controls(
-            session, model, scan.corpus.slug, question.rule, RANKED_BY[0], question.threshold
+            session, model, scan.corpus.slug, question.rule, USUAL_SORT, question.threshold
         ),
         loss=_loss(session, scan, found, index, question.rule),
         counter_examples=against,

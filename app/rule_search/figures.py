@@ -35,6 +35,7 @@ from app.errors import InvalidInput
 
 Figure = Literal["auroc", "mcc", "mass_explained", "r2", "precision", "recall"]
 FIGURES: tuple[Figure, ...] = get_args(Figure)  # the rows of `UnitFigures.values`
+USUAL_SORT: Figure = "mcc"  # see docs/decisions/0021
 Threshold = float | Literal["best"]
 Matched = Int64[np.ndarray, " matched"]
 

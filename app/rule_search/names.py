@@ -1,10 +1,10 @@
-"""What figures are called on pages, and what they mean in a sentence."""
+"""What figures are called on pages, in their order there, and what they mean in a sentence."""
 
 from app.rule_search.figures import Figure
 
 NAMES: dict[Figure, str] = {
-    "auroc": "AUROC",
     "mcc": "MCC",
+    "auroc": "AUROC",
     "mass_explained": "mass explained",
     "r2": "R²",
     "precision": "precision",

@@ -14,6 +14,7 @@ from app.atlas.opened import OpenAtlas
 from app.errors import InvalidInput
 from app.rule_search.figures import (
     FIGURES,
+    USUAL_SORT,
     Confusion,
     Figure,
     Matched,
@@ -84,7 +85,7 @@ def search(
     matched: Matched,
     documents: Int32[np.ndarray, " positions"],
     *,
-    sort: Figure = "auroc",
+    sort: Figure = USUAL_SORT,
     limit: int = 20,
     threshold: Threshold = 0.0,
     min_density: float | None = None,

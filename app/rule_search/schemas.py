@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.cursors import MAX_LIMIT
-from app.rule_search.figures import Figure
+from app.rule_search.figures import USUAL_SORT, Figure
 from app.rules.reading import RuleInput
 from app.units.schemas import Example, LeftOut, UnitKind, UnitRow
 
@@ -37,7 +37,7 @@ class RuleQuestion(BaseModel):
     kinds: list[UnitKind] | None = None
     min_density: Share | None = None
     max_density: Share | None = None
-    sort: Figure = "auroc"
+    sort: Figure = USUAL_SORT
     threshold: ThresholdInput = 0.0
     chance: bool = Field(
         False,
@@ -266,7 +266,7 @@ class Evidence(CorpusFigures):
     library: LibraryRank
     others: list[OtherCorpus] = Field(description="The same over the unit's other corpora.")
     controls: list[Control] = Field(
-        description="The best unit of each control model, by AUROC: a figure that random weights "
+        description="The best unit of each control model, by mcc: a figure that random weights "
         "reach says little."
     )
     loss: Loss | None = Field(description="Null where `unitscope loss` has not measured it.")

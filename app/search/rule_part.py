@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app import urls
 from app.errors import InvalidInput
 from app.language_models.queries import find_model
-from app.rule_search.figures import Figure
+from app.rule_search.figures import USUAL_SORT, Figure
 from app.rule_search.names import ABOUT, NAMES
 from app.rule_search.schemas import RuleAnswer, RuleHit, RuleQuestion
 from app.rule_search.service import search_rule
@@ -30,7 +30,7 @@ class RuleForm:
     def figure(self) -> Figure:
         """What is sorted by. Raises InvalidInput for what is no figure."""
         for figure in get_args(Figure):
-            if figure == (self.sort or "auroc"):
+            if figure == (self.sort or USUAL_SORT):
                 chosen: Figure = figure
                 return chosen
         raise InvalidInput(f"sort={self.sort!r}: wanted one of {', '.join(get_args(Figure))}.")

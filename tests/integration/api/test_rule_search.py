@@ -85,6 +85,13 @@ def test_filters_come_before_the_limit_and_ties_are_stable(ask: Ask) -> None:
     assert some["items"] == wanted and some["n_units"] == len(wanted) < len(everything)
 
 
+def test_units_are_sorted_by_mcc_unless_asked_otherwise(client: TestClient, ask: Ask) -> None:
+    answer = ask(rule=RULE, limit=5)
+    assert answer["sort"] == "mcc"
+    assert answer["items"] == ask(rule=RULE, sort="mcc", limit=5)["items"]
+    assert client.get(SEARCH, params={"rule": ":word_start"}).json()["sort"] == "mcc"
+
+
 def test_what_is_shown_has_intervals_around_it(ask: Ask) -> None:
     answer = ask(rule=RULE, limit=5, chance=True)
     for item in answer["items"]:
@@ -107,7 +114,7 @@ def test_the_report_says_what_the_search_says_and_where_it_is_wrong(
 ) -> None:
     rule = {"tokens": [SCRIPT]}
     report = ask(f"sae-1/{ON_SCRIPT}", rule=rule)
-    items = ask(rule=rule, limit=500)["items"]
+    items = ask(rule=rule, sort="auroc", limit=500)["items"]
     (found,) = [i for i in items if (i["source"], i["index"]) == ("sae-1", ON_SCRIPT)]
     for name in ("auroc", "mcc", "mass_explained", "confusion", "ci", "threshold"):
         assert report[name] == found[name]

@@ -36,7 +36,7 @@ def test_chance_looks_only_at_the_units_asked_for() -> None:
     asked = np.arange(30) < 3
     found = chance([atlas], matched, DOCUMENTS, [asked], n_shifts=1)
     moved = np.sort((matched + shifts(DOCUMENTS, 1)[0]) % len(DOCUMENTS))
-    assert found.best == (figures([atlas], moved)[0].of("auroc")[:3].max(),)
+    assert found.best == (figures([atlas], moved)[0].of("mcc")[:3].max(),)
 
 
 def test_one_document_and_a_rule_without_matches_have_no_chance() -> None:
