@@ -28,8 +28,6 @@ from app.rules.language import AnyRule, to_value
 from app.rules.text import to_text
 from app.sources.queries import CurrentScan, FoundSource, find_unit
 
-RANKED_BY: tuple[Figure, ...] = ("auroc", "mcc", "mass_explained")
-
 
 def report_evidence(
     session: Session, model: str, source: str, index: int, question: EvidenceQuestion
@@ -68,6 +66,7 @@ def report_evidence(
             for each in at_thresholds(atlas, index, matched)
         ],
         ranks=_ranks(opened, place, index, matched, question.threshold),
+        left_out=opened.left_out,
         library=_among_library(atlas, index, opened, item.values["r2"]),
         others=_over_others(session, found, index, scan, question, item),
         controls=find_controls(
@@ -133,17 +132,16 @@ def _bands(
 def _ranks(
     opened: Compared, place: int, unit: int, matched: Matched, threshold: Threshold
 ) -> list[schemas.Rank]:
-    """The unit's place among all units, by each figure: what any unit's figure is to be held to."""
+    """The unit's place among all that were compared, by each figure: what it is to be held to."""
     found = figures(opened.atlases, matched, threshold=threshold)
     asked = [np.ones(each.n_units, bool) for each in opened.atlases]
-    return [
-        schemas.Rank(
-            sort=name,
-            place=rank([each.of(name) for each in found], asked, place, unit),
-            n_units=sum(each.n_units for each in opened.atlases),
-        )
-        for name in RANKED_BY
-    ]
+    n_units = sum(each.n_units for each in opened.atlases)
+    ranks = []
+    for name in FIGURES:
+        its = rank([each.of(name) for each in found], asked, place, unit)
+        at, n_equal = (None, None) if its is None else its
+        ranks.append(schemas.Rank(sort=name, place=at, n_equal=n_equal, n_units=n_units))
+    return ranks
 
 
 def _over_others(

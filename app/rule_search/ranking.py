@@ -6,6 +6,7 @@ first; those whose figure cannot be said (NaN) are last, in the same order.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
@@ -131,22 +132,27 @@ def top(
     return [*zip(sources.tolist(), (best - firsts[sources]).tolist(), strict=True)]
 
 
+class Place(NamedTuple):
+    """Where a unit stands: 1 + how many units are better, and how many have its figure, itself
+    among them."""
+
+    place: int
+    n_equal: int
+
+
 def rank(
     keys: Sequence[Float64[np.ndarray, " units"]],
     asked: Sequence[Bool[np.ndarray, " units"]],
     source: int,
     unit: int,
-) -> int | None:
-    """The place, from 1, that `top` gives a unit; None where its figure cannot be said."""
+) -> Place | None:
+    """A unit's place among those asked for, itself one of them; None where its figure is NaN."""
     own = keys[source][unit]
     if np.isnan(own):
         return None
-    n_before = sum(int((key[mask] > own).sum()) for key, mask in zip(keys, asked, strict=True))
-    n_equal = sum(
-        int((key[mask] == own).sum()) for key, mask in zip(keys[:source], asked, strict=False)
-    )
-    n_equal += int((keys[source][:unit][asked[source][:unit]] == own).sum())
-    return 1 + n_before + n_equal
+    known = [key[mask] for key, mask in zip(keys, asked, strict=True)]
+    n_better = sum(int((key > own).sum()) for key in known)
+    return Place(1 + n_better, sum(int((key == own).sum()) for key in known))
 
 
 def ranked(

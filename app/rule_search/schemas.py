@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.cursors import MAX_LIMIT
 from app.rule_search.figures import USUAL_SORT, Figure
-from app.rules.reading import RuleInput
+from app.rules.given import RuleInput
 from app.units.schemas import Example, LeftOut, UnitKind, UnitRow
 
 MAX_SOURCES = 500
@@ -200,10 +200,18 @@ class OtherCorpus(CorpusFigures):
 
 
 class Rank(BaseModel):
-    """The unit's place among all units of its model for this rule; 1 is the best."""
+    """The unit's place for this rule among the units of its model that were compared.
+
+    Those are all units of the sources scanned over the corpus; `left_out` names the others.
+    """
 
     sort: Figure
-    place: int | None
+    place: int | None = Field(
+        description="1 + the number of units whose figure is greater; null where it is undefined."
+    )
+    n_equal: int | None = Field(
+        description="Units that share the place, this one among them: 1 where it stands alone."
+    )
     n_units: int
 
 
@@ -262,7 +270,10 @@ class Evidence(CorpusFigures):
     thresholds: list[AtThreshold] = Field(
         description="At thresholds from 0 to the unit's maximum; empty for one never above 0."
     )
-    ranks: list[Rank] = Field(description="Among all units of the model's sources.")
+    ranks: list[Rank] = Field(description="By each figure.")
+    left_out: list[LeftOut] = Field(
+        description="Sources of the model whose units are not among those of `ranks`, and why."
+    )
     library: LibraryRank
     others: list[OtherCorpus] = Field(description="The same over the unit's other corpora.")
     controls: list[Control] = Field(

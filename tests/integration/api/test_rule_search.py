@@ -118,8 +118,12 @@ def test_the_report_says_what_the_search_says_and_where_it_is_wrong(
     (found,) = [i for i in items if (i["source"], i["index"]) == ("sae-1", ON_SCRIPT)]
     for name in ("auroc", "mcc", "mass_explained", "confusion", "ci", "threshold"):
         assert report[name] == found[name]
-    by_name = {rank["sort"]: rank["place"] for rank in report["ranks"]}
-    assert by_name["auroc"] == 1 + items.index(found)
+    (by_auroc,) = [rank for rank in report["ranks"] if rank["sort"] == "auroc"]
+    every = [item["auroc"] for item in items]
+    assert by_auroc["place"] == 1 + every.index(found["auroc"])
+    assert by_auroc["n_equal"] == every.count(found["auroc"])
+    assert {rank["sort"] for rank in report["ranks"]} == set(naive(np.ones(2), np.arange(2) == 0))
+    assert by_auroc["n_units"] == len(items) and report["left_out"] == []
     assert [other["corpus"] for other in report["others"]] == ["other-text"]
     bands = report["bands"]
     assert sum(band["n_positions"] for band in bands) == report["n_positions"]

@@ -3,6 +3,8 @@
 import pytest
 from fastapi.testclient import TestClient
 
+from app.numbers import format_share
+from app.rule_search.names import NAMES
 from tests.integration.pages.markup import parse
 from tests.integration.seed import ON_SCRIPT
 
@@ -70,6 +72,21 @@ def test_the_report_shows_figures_and_what_speaks_against_the_rule(client: TestC
     for words in ("AUROC", "By interval of activation", "It fires and the rule is silent"):
         assert words in said
     assert "Over other corpora other-text" not in said and "other-text" in said
+
+
+def test_every_figure_has_its_rank_and_the_rule_its_base_rate(client: TestClient) -> None:
+    asked = {"rule": RULE, "corpus": "other-text"}
+    page = parse(client.get(REPORT, params=asked).text)
+    text = " ".join(page.text.split())
+    report = client.get(f"/api/v1/models/tiny-a/sources/sae-1/units/{ON_SCRIPT}/test", params=asked)
+    said = report.json()
+    assert f"{format_share(said['n_matched'] / said['n_positions'])} of them" in text
+    rows = [[" ".join(td.text.split()) for td in row.all("td")] for row in page.all("tr")]
+    shown = {row[0]: row[-1] for row in rows if len(row) == 4}
+    for rank in said["ranks"]:
+        shared = f" ({rank['n_equal']} share it)" if rank["n_equal"] > 1 else ""
+        assert shown[NAMES[rank["sort"]]] == f"{rank['place']}{shared}"
+    assert f"of the {said['ranks'][0]['n_units']} units of tiny-a scanned over other-text" in text
 
 
 @pytest.mark.parametrize(
