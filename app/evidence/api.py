@@ -10,8 +10,8 @@ from app.evidence import service
 from app.evidence.schemas import LossAnswer, LossQuestion
 from app.evidence.service import Subject
 from app.parameters import CorpusSlug, ModelSlug, SourceSlug, UnitIndex
+from app.rules.given import read_rule
 from app.rules.text import MAX_TEXT
-from app.search.questions import read_rule
 from app.sessions import RequestSession
 
 RuleText = Annotated[

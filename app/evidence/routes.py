@@ -8,7 +8,7 @@ from app.access.forms import FormFields, done, visitor
 from app.evidence import service
 from app.evidence.part import loss_part
 from app.evidence.schemas import LossQuestion
-from app.search.questions import read_rule
+from app.rules.given import read_rule
 from app.sessions import RequestSession
 from app.templating import answer, go, wants_fragment
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.evidence.loss import DEFAULT_WINDOWS, MAX_SEED, MAX_WINDOWS
 from app.rule_search.schemas import Loss, Slug
-from app.rules.reading import RuleInput
+from app.rules.given import RuleInput
 
 
 class LossQuestion(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.rule_search.schemas import RuleFigures, Slug, ThresholdInput
-from app.rules.reading import RuleInput
+from app.rules.given import RuleInput
 
 MAX_NAME = 200
 

@@ -11,8 +11,8 @@ from app.rule_search import evidence, service
 from app.rule_search.evidence_page import EvidenceForm
 from app.rule_search.figures import USUAL_SORT, Figure
 from app.rule_search.schemas import Evidence, EvidenceQuestion, RuleAnswer, RuleQuestion
+from app.rules.given import read_rule
 from app.rules.text import MAX_TEXT
-from app.search.questions import read_rule
 from app.sessions import RequestSession
 from app.units.api import CANNOT_COMPARE
 

@@ -39,6 +39,34 @@ At = Literal["match", "first", "last", "after"]
 ClassName = Literal["digit", "upper", "punctuation", "newline", "space", "word_start"]
 InsideName = Literal["quotes", "brackets", "comment"]
 
+CLASSES: dict[ClassName, str] = {
+    "digit": "but for blanks around it, decimal digits only",
+    "upper": "its first character that is no blank is a capital letter",
+    "punctuation": "but for blanks around it, punctuation or symbols only",
+    "newline": "it holds a line feed or a carriage return",
+    "space": "blanks only, newlines among them",
+    "word_start": "it begins a word: blanks and then a letter, digit or _, or at once such a "
+    "character where the token before does not end in one",
+}
+"""The tokens of each class; special tokens are of none. Computed by app.rules.vocabulary and
+app.rules.evaluation."""
+INSIDES: dict[InsideName, str] = {
+    "quotes": "after an opening \", ' or ` on the same line, or after a triple one on any; what a "
+    "backslash spares, and an apostrophe within a word, opens and closes nothing",
+    "brackets": "after a (, [ or { that no closing one has met; those in quotes count as well",
+    "comment": "after # or // to the end of the line, /* to */, <!-- to -->; not those in quotes",
+}
+"""What each is inside of (app.rules.insides)."""
+ABOUT_INSIDE = (
+    "The token that opens is outside, the one that closes is inside. Only the token window counts: "
+    "where it starts in mid-string, the string is not known to be open, and its closing quote is "
+    "taken for an opening one."
+)
+
+
+def _listed(about: dict[Any, str]) -> str:
+    return "; ".join(f"`{name}`: {words}" for name, words in about.items())
+
 
 class Rule(BaseModel):
     """What all rules are; made by app.rules.reading or from values that are known to be good."""
@@ -67,7 +95,7 @@ class Tokens(Rule):
 class Class(Rule):
     """Tokens of a kind."""
 
-    name: ClassName = Field(alias="class")
+    name: ClassName = Field(alias="class", description=f"Of a token: {_listed(CLASSES)}.")
 
 
 class Prefix(Rule):
@@ -100,7 +128,7 @@ class Line(Rule):
 class Inside(Rule):
     """Tokens inside what was opened and not yet closed."""
 
-    inside: InsideName
+    inside: InsideName = Field(description=f"{_listed(INSIDES)}. {ABOUT_INSIDE}")
 
 
 class Previous(Rule):

@@ -5,9 +5,7 @@ Every message names the part (`rule.any[1].within.n`), what was there, and what 
 
 import json
 import re
-from typing import Annotated, Any, get_args
-
-from pydantic import BeforeValidator
+from typing import Any, get_args
 
 from app.errors import InvalidInput
 from app.rules.language import (
@@ -51,10 +49,6 @@ def read(value: object) -> AnyRule:
         rule: AnyRule = value
         return rule
     return _Reader().rule(value, "rule", 1)
-
-
-RuleInput = Annotated[AnyRule, BeforeValidator(read)]
-"""For the schema of a request: documented as a rule, read by `read`."""
 
 
 def read_json(text: str | bytes) -> AnyRule:

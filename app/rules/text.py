@@ -4,7 +4,7 @@
   all    = unary { "&" unary }                 all of them
   unary  = "!" unary | atom                    not
   atom   = "(" rule ")"
-         | /regex/ [ "@first" | "@last" | "@after" ]
+         | /regex/ [ "@first" | "@last" | "@after" ]      blanks may stand before and after the @
          | "token" | [ "token", "token" ]      one token, or one of several
          | :digit | :upper | :punctuation | :newline | :space | :word_start
          | previous(rule) | within(5, rule)    5 tokens at most after the rule's
@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 
 from app.errors import InvalidInput
 from app.rules.language import (
+    CLASSES,
     MAX_DEPTH,
     AllOf,
     AnyOf,
@@ -41,11 +42,13 @@ from app.rules.language import (
     check_size,
 )
 from app.rules.reading import read
+from app.rules.spelling import meant_by
 
 MAX_TEXT = 32_768
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _REGEX = re.compile(r"/((?:[^/\\]|\\.)+)/", re.DOTALL)
 _NAME = re.compile(r"[a-z_]+")
+_LETTERS = re.compile(r"[A-Za-z_]\w{0,39}")
 _NUMBER = re.compile(r"\d{1,18}")
 _PAIR = re.compile(r"\\.|/", re.DOTALL)
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -62,9 +65,7 @@ def parse(text: str) -> AnyRule:
     parser = _Parser(text)
     rule = parser.any_of(1)
     if not parser.is_at_end():
-        is_regex = text.lstrip().startswith("/")
-        slash = r" (a slash within /.../ is written \/)" if is_regex else ""
-        raise parser.error(f"& or | or the end{slash}")
+        raise parser.error(f"& or | or the end{parser.about_slash()}")
     check_size(rule)
     return rule
 
@@ -171,7 +172,7 @@ class _Parser:
         if next_sign == "/":
             pattern = self._matched(_REGEX, "a regex between slashes, as /def/")[1:-1]
             pattern = _PAIR.sub(lambda found: "/" if found[0] == "\\/" else found[0], pattern)
-            at = self._name("first, last or after") if self._sticks("@") else "match"
+            at = self._name("first, last or after") if self._takes("@") else "match"
             return self._read({"regex": pattern, "at": at}, start)
         if next_sign == '"':
             return self._read({"tokens": [self._string()]}, start)
@@ -181,13 +182,17 @@ class _Parser:
                 tokens.append(self._string())
             self._expect("]")
             return self._read({"tokens": tokens}, start)
-        if self._takes(":"):
-            return self._read({"class": self._name("a class, as :digit")}, start)
-        return None
+        return self._class(start) if self._takes(":") else None
+
+    def _class(self, start: int) -> AnyRule:
+        name = self._matched(_LETTERS, "a class, as :digit")
+        if name not in CLASSES:
+            raise _unknown(start, f"class :{name}", name, [f":{each}" for each in CLASSES])
+        return self._read({"class": name}, start)
 
     def _call(self, depth: int) -> AnyRule:
         start = self._next()
-        name = self._matched(_NAME, _ATOM)
+        name = self._matched(_LETTERS, _ATOM)
         readers: dict[str, Callable[[], AnyRule]] = {
             "previous": lambda: Previous(previous=self.any_of(depth)),
             "within": lambda: self._within(start, depth),
@@ -199,6 +204,8 @@ class _Parser:
             "all": lambda: AllOf(parts=tuple(self._run(",", self.any_of, depth))),
             "regex": lambda: self._regex(start),
         }
+        if name not in readers and self._takes("("):
+            raise _unknown(start, f"{name}(...)", name, [f"{each}(...)" for each in readers])
         if name not in readers:
             self.at = start
             raise self.error(_ATOM)
@@ -271,6 +278,12 @@ class _Parser:
         self.at = blanks.end() if blanks else self.at
         return self.at
 
+    def about_slash(self) -> str:
+        """A hint, where a regex was read and another slash follows what is left over."""
+        before, rest = self.text[: self.at].rstrip(), self.text[self.at :]
+        is_cut = before.endswith("/") and "/" in rest
+        return r" (a slash within /.../ is written \/)" if is_cut else ""
+
     def is_at_end(self) -> bool:
         return self._next() == len(self.text)
 
@@ -278,3 +291,13 @@ class _Parser:
         rest = self.text[self.at : self.at + 20]
         found = json.dumps(rest) if rest else "the end"
         return InvalidInput(f"Column {self.at + 1}: expected {expected}, found {found}.")
+
+
+def _unknown(start: int, what: str, name: str, forms: Sequence[str]) -> InvalidInput:
+    """The error for a name that there is not; `forms` are the known ones as they are written."""
+    known = {form.strip(":(.)"): form for form in forms}
+    meant = meant_by(name, list(known))
+    question = f" Did you mean {known[meant]}?" if meant else ""
+    return InvalidInput(
+        f"Column {start + 1}: there is no {what}; there are {', '.join(forms)}.{question}"
+    )

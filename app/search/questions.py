@@ -16,15 +16,21 @@ import re
 from typing import Literal, NamedTuple
 
 from app.errors import InvalidInput
-from app.rules.language import AnyRule, Tokens
-from app.rules.reading import read_json
-from app.rules.text import parse
+from app.rules.given import read_rule
+from app.rules.language import Tokens
 from app.search.queries import ADDRESS
 
 QuestionKind = Literal["nothing", "address", "token", "logit", "label", "rule"]
 
 _RULE = re.compile(r"\s*rule:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
 _SURELY_RULE = re.compile(r"\s*(/.+/|(previous|within|prefix|suffix|line|inside)\(|\{\s*\")")
+# A class, alone or between signs; a function, with a sign or a class behind it; "string" and a sign
+_LIKE_RULE = (
+    re.compile(r"(?:.*[&|!(,])?\s*:[A-Za-z]\w*\s*(?:$|[&|),])", re.DOTALL),
+    re.compile(r"(?=.*(?:[&|]|!(?!=)|:[a-z]))(?:.*[&|!(,])?\s*[A-Za-z_]\w*\(.*\)", re.DOTALL),
+    re.compile(r'^\s*"(?:[^"\\]|\\.)+"\s*[&|]\s*\S', re.DOTALL),
+)
+_MAX_LIKE = 1000  # characters: the patterns above take quadratic time
 _LOGIT = re.compile(r"\s*logit:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
 _LABEL = re.compile(r"\s*label:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
 _QUOTED = re.compile(r'\s*["“”](.*)["“”]\s*', re.DOTALL)
@@ -72,9 +78,16 @@ def _is_rule(q: str) -> bool:
     return not (isinstance(rule, Tokens) and len(rule.tokens) == 1)
 
 
-def read_rule(text: str) -> AnyRule:
-    """A rule in one line or as JSON. Raises InvalidInput that says where it is wrong."""
-    return read_json(text) if text.lstrip().startswith("{") else parse(text)
+def misread_rule(q: str) -> str | None:
+    """What is wrong with what has the look of a rule but is none, as `prev("=") & :number`; None
+    where it is one, or is nothing like it."""
+    if len(q) > _MAX_LIKE or not any(like.match(q) for like in _LIKE_RULE):
+        return None
+    try:
+        read_rule(q)
+    except InvalidInput as error:
+        return error.message
+    return None
 
 
 def rule_query(rule: str) -> str:

@@ -18,6 +18,7 @@ from app.search.questions import (
     is_quoted,
     label_query,
     logit_query,
+    misread_rule,
     parse_question,
     rule_query,
     token_query,
@@ -109,10 +110,20 @@ def search_page(session: Session, form: SearchForm) -> SearchPage:
         problem = error.message
         source = _source_named(session, question, model)
         if source is None and question.kind == "token" and not is_quoted(form.q):
-            question, hits, problem = _as_words(session, question, form, model, problem)
+            question, hits, problem = _as_other(session, question, form, model, problem)
     if not hits.items and problem is None and question.text:
         problem = NOTHING.get(question.kind, "").format(question.text[:80]) or None
     return SearchPage(form, question, model, models, hits, problem, source, rule)
+
+
+def _as_other(
+    session: Session, question: Question, form: SearchForm, model: str | None, problem: str
+) -> tuple[Question, Page[UnitHit], str | None]:
+    """What is no token: a rule that is not quite one, else words."""
+    if wrong := misread_rule(form.q):
+        said = f"Read as a rule: {wrong} To look for words of labels, type label: before them."
+        return Question("rule", question.text), Page(items=[], next=None), said
+    return _as_words(session, question, form, model, problem)
 
 
 def _as_words(

@@ -1,14 +1,15 @@
 """What comes from outside is read as a rule, or refused with the part, the value and the remedy."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
 from app.errors import InvalidInput
-from app.rules.language import MAX_DEPTH, MAX_RULES, Tokens
+from app.rules.given import RuleInput
+from app.rules.language import MAX_DEPTH, MAX_RULES, ClassName, Tokens
 from app.rules.language import to_json as canonical
-from app.rules.reading import MAX_BYTES, RuleInput, read, read_json
+from app.rules.reading import MAX_BYTES, read, read_json
 
 REFUSED: list[tuple[Any, str]] = [
     (3, "rule: expected a JSON object, got 3"),
@@ -97,6 +98,14 @@ def test_a_request_takes_a_rule_and_documents_all_kinds() -> None:
     assert canonical(request.rule) == '{"not":{"tokens":["a"]}}'
     with pytest.raises(InvalidInput, match="exactly one of the keys"):
         Request.model_validate({"rule": {"nor": []}})
+    for line in ('!"a"', '{"not": {"tokens": ["a"]}}'):
+        assert Request.model_validate({"rule": line}) == request
+    with pytest.raises(InvalidInput, match="Column 1: there is no class :number"):
+        Request.model_validate({"rule": ":number"})
     schema = Request.model_json_schema()
     assert {"Regex", "Within", "AnyOf", "Line"} <= schema["$defs"].keys()
     assert "any" in schema["$defs"]["AnyOf"]["properties"]
+    assert "string" in [each.get("type") for each in schema["properties"]["rule"]["anyOf"]]
+    described = schema["$defs"]["Class"]["properties"]["class"]["description"]
+    assert all(f"`{name}`" in described for name in get_args(ClassName))
+    assert "mid-string" in schema["$defs"]["Inside"]["properties"]["inside"]["description"]

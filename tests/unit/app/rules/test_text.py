@@ -12,6 +12,7 @@ from app.rules.text import parse, to_text
 READ: list[tuple[str, dict[str, Any]]] = [
     (r"/\bdef\b/", {"regex": r"\bdef\b"}),
     ("/a/@after", {"regex": "a", "at": "after"}),
+    ('/"""/ @ after', {"regex": '"""', "at": "after"}),
     (r"/a\/b\\/", {"regex": r"a/b\\"}),
     (r'regex("\\/\n", first)', {"regex": "\\/\n", "at": "first"}),
     ('" Paris"', {"tokens": [" Paris"]}),
@@ -65,7 +66,16 @@ def test_what_was_joined_in_parentheses_stays_apart() -> None:
         ("/(/", 'Column 1: regex: the regex "(" cannot be used'),
         ("/a/@end", 'at: expected one of match, first, last, after, got "end"'),
         ('["a",]', "Column 6: expected a string"),
-        ("foo(1)", "Column 1: expected /regex/"),
+        ("foo", "Column 1: expected /regex/"),
+        ("foo(1)", "Column 1: there is no foo(...); there are previous(...), within(...)"),
+        ('"a" & prev("=")', "Column 7: there is no prev(...); there are"),
+        ('prev("=")', "Did you mean previous(...)?"),
+        ("Prefx('a')", "Did you mean prefix(...)?"),
+        (":number", "Column 1: there is no class :number; there are :digit, :upper"),
+        (":number", "Did you mean :digit?"),
+        (":Digits & !:space", "Did you mean :digit?"),
+        (":wordstart", "Did you mean :word_start?"),
+        ("/a/b/", r"(a slash within /.../ is written \/), found "),
         ('  within(0, "a")', "Column 3: within.n: expected a whole number from 1 to 500, got 0"),
         ('within(5 "a")', "Column 10: expected ,"),
         ("inside(words)", "quotes, brackets, comment"),
@@ -82,3 +92,12 @@ def test_what_cannot_be_read_says_where_and_what_was_expected(line: str, words: 
     with pytest.raises(InvalidInput) as refused:
         parse(line)
     assert words in refused.value.message
+
+
+@pytest.mark.parametrize("line", ["/a/ b", '/a/ "b" & /c', '"a" b/', ":x", "qqq(1)"])
+def test_hints_stand_only_where_they_fit(line: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse(line)
+    is_cut = line.startswith("/") and "/" in line[3:]
+    assert ("slash" in refused.value.message) == is_cut
+    assert "Did you mean" not in refused.value.message

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.search.questions import Question, label_query, logit_query, parse_question, token_query
+from app.search.questions import (
+    Question,
+    label_query,
+    logit_query,
+    misread_rule,
+    parse_question,
+    token_query,
+)
 
 
 @given(st.text())
@@ -67,3 +74,30 @@ def test_any_input_is_understood(q: str) -> None:
 )
 def test_inputs_are_understood(q: str, kind: str, text: str) -> None:
     assert parse_question(q) == Question(kind, text)
+
+
+@pytest.mark.parametrize(
+    ("q", "words"),
+    [
+        ('prev("=") & :digit', "there is no prev(...)"),
+        (" :number", "there is no class :number"),
+        (":Upper & previous(:x)", "there is no class :Upper"),
+        ('"a" & :x', "there is no class :x"),
+        ('!foo("a")', "there is no foo(...)"),
+        ('"a" | b', "Column 7: expected"),
+        ("startswith(:digit)", "Did you mean prefix(...)?"),
+    ],
+)
+def test_what_has_the_look_of_a_rule_is_told_what_is_wrong_with_it(q: str, words: str) -> None:
+    assert words in (misread_rule(q) or "")
+
+
+@pytest.mark.parametrize(
+    "q",
+    [
+        "", ":", "::", "std::vector", "after import", "print(x)", "f(a), b", "note: this", "a & b",
+        "a: b", "x != y", "()", '"a"', "what is R&D (again)", ":digit", 'previous("a") & :digit',
+    ],
+)  # fmt: skip
+def test_words_and_rules_are_not_taken_for_misread_rules(q: str) -> None:
+    assert misread_rule(q) is None
