@@ -55,9 +55,16 @@ def decode(listing: str, cursor: str, types: tuple[type, ...]) -> tuple[KeyPart,
         raise _refusal(cursor)
     key = json.loads(payload)
     is_list = isinstance(key, list) and len(key) == len(types)
-    if not is_list or not all(map(isinstance, key, types)):
+    if not is_list or not all(map(_is_part, key, types)):
         raise _refusal(cursor)
     return tuple(key)
+
+
+def _is_part(value: object, kind: type) -> bool:
+    """Whether it is of the kind, and a number that a database can compare with."""
+    if isinstance(value, bool) or not isinstance(value, kind):
+        return False
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _text(raw: bytes) -> str:

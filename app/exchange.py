@@ -6,6 +6,7 @@ so that a note never lands on a unit of other weights.
 """
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +17,7 @@ from app.errors import AppError, InvalidInput, NotFound
 from app.models import LanguageModel, Source
 
 MAX_AUTHOR = 100
+_YEARS = range(1970, 2200)
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -57,6 +59,15 @@ def read_lines(lines: Iterable[bytes], schema: type[Line], add: Callable[[Line],
             raise type(error)(f"Line {number}: {error.message}") from error
         n_new, n_known = n_new + is_new, n_known + (not is_new)
     return Imported(n_new, n_known)
+
+
+def moment(given: datetime, name: str) -> datetime:
+    """A date that every database and time zone can hold. Raises InvalidInput for others."""
+    if given.year not in _YEARS:
+        raise InvalidInput(
+            f"{name} is in the year {given.year}: wanted {_YEARS.start} to {_YEARS.stop - 1}."
+        )
+    return given
 
 
 def source_of(session: Session, given: OfUnit) -> Source:

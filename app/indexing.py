@@ -84,6 +84,13 @@ def work(options: dict[str, Any]) -> None:
     worker.run()
 
 
+def check_device(device: str) -> None:
+    """Raises InvalidInput for a device that this machine does not have."""
+    from workers.sources.language_models import choose_device
+
+    choose_device(device)
+
+
 def measure_loss(ids: Sequence[int], device: str, *, trust_remote_code: bool) -> None:
     """Measures queued reports on recovered loss (app.evidence.loss) in this process."""
     from workers.loss_reports import measure_here

@@ -100,5 +100,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     logging.getLogger("unitscope").setLevel(logging.INFO)
     if app.state.engine is None:
         app.state.engine = db.get_engine()
-        Thread(target=warm.up, name="warm-up", daemon=True).start()
+        Thread(target=warm.up, args=[app.state.engine], name="warm-up", daemon=True).start()
     yield

@@ -162,13 +162,18 @@ def _on_app_error(request: Request, error: AppError) -> Response:
 
 def _on_invalid_request(request: Request, error: RequestValidationError) -> Response:
     invalid = [_invalid_value(each) for each in error.errors()]
-    detail = " ".join(f"{each.name}={each.value!r}: {each.reason}." for each in invalid)
+    detail = " ".join(
+        f"{each.name}{f'={each.value!r}' if each.value else ''}: {each.reason}." for each in invalid
+    )
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     return respond(request, _problem(request, status, "Invalid input", detail, invalid))
 
 
 def _invalid_value(error: Mapping[str, Any]) -> InvalidValue:
     # The location's first part says query, path or body, which the name makes plain enough.
+    if error["type"] == "json_invalid":
+        place, said = error["loc"][-1], error.get("ctx", {}).get("error", "")
+        return InvalidValue(name="body", value="", reason=f"no JSON: {said} at character {place}")
     name = ".".join(str(part) for part in error["loc"][1:]) or "request"
     value = str(error.get("input"))
     shown = value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…"

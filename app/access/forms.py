@@ -8,7 +8,7 @@ site nor another port of this host can write, sign anybody in or out.
 
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse, Response
@@ -111,7 +111,7 @@ def _check_origin(request: Request) -> None:
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is None:
         host = request.headers.get("host", "")
-        is_own = origin is not None and bool(host) and urlsplit(origin).netloc == host
+        is_own = bool(host) and origin in (f"http://{host}", f"https://{host}")
     else:
         is_own = site == "same-origin"
     if not is_own:

@@ -10,7 +10,7 @@ from app.access.forms import TOKEN, FormFields, SignInNeeded, cookie_name, keep
 from app.access.tokens import SCOPES, Writer, find_by_cookie, find_writer
 from app.errors import Unauthorized
 from app.sessions import RequestSession
-from app.templating import answer
+from app.templating import answer, go
 
 router = APIRouter()
 
@@ -43,6 +43,12 @@ def sign_in(request: Request, session: RequestSession, fields: FormFields) -> Re
     response = RedirectResponse(urls.sign_in(), 303, headers={"Cache-Control": "no-store"})
     keep(request, response, secret)
     return response
+
+
+@router.get("/sign-out", response_class=Response)
+def show_sign_out(request: Request) -> Response:
+    """The address of the form, opened as a link."""
+    return go(request, urls.sign_in())
 
 
 @router.post("/sign-out")

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized
@@ -23,7 +23,7 @@ Scope = Literal["explanations", "hypotheses", "jobs"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "us_"
 MAX_SECRET = 200
-_NAME = re.compile(r"[\w .@+-]{1,100}")
+_NAME = re.compile(r"[A-Za-z0-9](?:[\w .@+-]{0,98}[\w.@+-])?", re.ASCII)
 
 
 class TokenInfo(BaseModel):
@@ -54,19 +54,21 @@ class Writer(NamedTuple):
 
 def create(session: Session, name: str, scopes: Sequence[str]) -> str:
     """A new token's secret. Raises InvalidInput, and Conflict for a name that is taken."""
-    if _NAME.fullmatch(name) is None or name != name.strip():
+    if _NAME.fullmatch(name) is None:  # letters that look like others would pass for somebody
         raise InvalidInput(
-            f"The name {name[:100]!r} will not do: wanted 1 to 100 letters, digits, spaces or any "
-            "of . @ + - _"
+            f"The name {name[:100]!r} will not do: wanted 1 to 100 letters from a to z, digits, "
+            "spaces or any of . @ + - _, a letter or digit first."
         )
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         given = f"--scope {unknown[0][:60]!r} is none" if unknown else "No --scope was given"
         raise InvalidInput(f"{given}: wanted one or more of {', '.join(SCOPES)}.")
-    if _named(session, name) is not None:
+    known = _named(session, name)
+    if known is not None:
+        is_live = "there is one already" if known.scopes else "it was taken back"
         raise Conflict(
-            f"There is a token {name!r} already: choose another name, or take it back first with "
-            f"`unitscope token revoke`."
+            f"The name {known.name!r} is not free: {is_live}, and what was written with it stands "
+            "under that name. Choose another."
         )
     secret = PREFIX + secrets.token_urlsafe(32)
     chosen = [scope for scope in SCOPES if scope in scopes]
@@ -77,15 +79,21 @@ def create(session: Session, name: str, scopes: Sequence[str]) -> str:
 
 
 def revoke(session: Session, name: str) -> None:
-    """Takes a token back; what was written with it stays. Raises NotFound."""
-    if _named(session, name) is None:
+    """Takes a token back; what was written with it stays, and so its name stays taken.
+
+    Raises NotFound.
+    """
+    row = _named(session, name)
+    if row is None or row.name != name or not row.scopes:
         raise NotFound(f"There is no token {name[:100]!r}: `unitscope token list` lists them.")
-    session.execute(delete(AccessToken).where(AccessToken.name == name))
+    row.scopes = []
+    row.digest, row.cookie_digest = secrets.token_bytes(), secrets.token_bytes()
 
 
 def list_tokens(session: Session) -> list[TokenInfo]:
-    """All, the oldest first."""
-    rows = session.scalars(select(AccessToken).order_by(AccessToken.id))
+    """All that are good, the oldest first."""
+    is_good = func.cardinality(AccessToken.scopes) > 0
+    rows = session.scalars(select(AccessToken).where(is_good).order_by(AccessToken.id))
     return [TokenInfo.model_validate(row) for row in rows]
 
 
@@ -119,7 +127,9 @@ def _writer(session: Session, is_theirs: ColumnElement[bool] | None) -> Writer:
 
 
 def _named(session: Session, name: str) -> AccessToken | None:
-    return session.scalars(select(AccessToken).where(AccessToken.name == name)).one_or_none()
+    """In whatever case."""
+    is_it = func.lower(AccessToken.name) == name.lower()
+    return session.scalars(select(AccessToken).where(is_it)).one_or_none()
 
 
 def _digest(secret: str) -> bytes:

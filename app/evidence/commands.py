@@ -62,6 +62,8 @@ def loss(
     Raises AppError for what a person can mend.
     """
     where.check()
+    if not where.is_detached:
+        indexing.check_device(where.device or "auto")
     model, source, asked = _asked(place, rules, units)
     engine = db.get_engine()
     db.prepare(engine)

@@ -6,7 +6,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import exchange
-from app.exchange import MAX_AUTHOR, Imported, source_of
+from app.exchange import MAX_AUTHOR, Imported, moment, source_of
 from app.explanations.schemas import MAX_TEXT, ExplanationExport
 from app.models import Explanation
 from app.typed_text import clean
@@ -30,8 +30,8 @@ def _add(session: Session, given: ExplanationExport) -> bool:
             unit=given.index,
             text=clean(given.text, "text", MAX_TEXT),
             author=clean(given.author, "author", MAX_AUTHOR, is_one_line=True),
-            created_at=given.created_at,
-            updated_at=given.updated_at,
+            created_at=moment(given.created_at, "created_at"),
+            updated_at=moment(given.updated_at, "updated_at"),
         )
         .on_conflict_do_nothing()
         .returning(Explanation.id)

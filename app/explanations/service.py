@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.access.tokens import Writer
-from app.errors import Conflict, Forbidden
+from app.errors import Conflict, Forbidden, NotFound
 from app.explanations.queries import (
     Found,
     detail,
@@ -47,9 +47,12 @@ def write(
     if added is not None:
         return Written(get_explanation(session, added), True)
     known = find_same(session, source_id, index, writer.name, text)
-    if known is None:
-        raise Conflict("The same explanation was deleted just now: write it again.")
-    return Written(get_explanation(session, known.id), False)
+    try:
+        if known is not None:
+            return Written(get_explanation(session, known.id), False)
+    except NotFound:
+        pass  # somebody deletes it at this very moment
+    raise Conflict("The same explanation was deleted just now: write it again.")
 
 
 def change(session: Session, explanation: int, text: str, writer: Writer) -> ExplanationDetail:

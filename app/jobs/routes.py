@@ -8,7 +8,7 @@ from app.access.forms import FormFields, done, visitor
 from app.jobs import service
 from app.jobs.pages import job_page, jobs_page
 from app.sessions import RequestSession
-from app.templating import answer
+from app.templating import answer, go
 
 router = APIRouter()
 
@@ -25,6 +25,13 @@ def show_job(request: Request, session: RequestSession, job: int) -> HTMLRespons
     """One job."""
     page = job_page(session, job)
     return answer(request, "jobs/show.html", {"page": page}, fragment="jobs/_progress.html")
+
+
+@router.get("/jobs/{job}/cancel", response_class=Response)
+@router.get("/jobs/{job}/retry", response_class=Response)
+def show_changed_job(request: Request, job: int) -> Response:
+    """The addresses of the forms below, opened as links."""
+    return go(request, urls.job(job))
 
 
 @router.post("/jobs/{job}/cancel")

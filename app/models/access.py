@@ -13,7 +13,7 @@ class AccessToken(Base):
     """A token by which a person or a program may write; its secret is not kept.
 
     name    whose it is; stands beside what was written with it
-    scopes  what may be written: app.access.tokens.SCOPES
+    scopes  what may be written: app.access.tokens.SCOPES; none once it was taken back
     digest  SHA-256 of the secret, which is random and long
     cookie_digest  SHA-256 of what a browser keeps instead of it, which is no bearer token
     """

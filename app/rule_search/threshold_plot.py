@@ -63,8 +63,13 @@ def threshold_plot(
         _runs([(place(each.threshold), each.precision) for each in found], level),
         _runs([(place(each.threshold), each.recall) for each in found], level),
         tuple(
-            Step(place(each.threshold), round(width / len(found), 1), _label(each), href(shown))
-            for each, shown in ((each, float(f"{each.threshold:.4g}")) for each in found)
+            Step(
+                place(each.threshold),
+                round(width / len(found), 1),
+                _label(each),
+                href(each.threshold),
+            )
+            for each in found
         ),
         place(current) if current < high else None,
         tuple(Tick(place(value), format_tick(value)) for value in nice_values(0, high)),

@@ -9,6 +9,7 @@ from app.atlas.opened import OpenAtlas
 from app.rule_search.figures import Matched
 
 N_THRESHOLDS = 40
+DIGITS = 4
 
 
 class AtThreshold(NamedTuple):
@@ -23,7 +24,7 @@ class AtThreshold(NamedTuple):
 def at_thresholds(
     atlas: OpenAtlas, unit: int, matched: Matched, n: int = N_THRESHOLDS
 ) -> list[AtThreshold]:
-    """Figures at `n` thresholds from 0 up to the unit's maximum, that not included; ascending.
+    """Figures at `n` round thresholds from 0 up to below the unit's maximum, ascending.
 
     A unit fires where its stored activation is above the threshold, as in `one_unit.of_one`. None
     for a unit that is never above 0.
@@ -34,7 +35,8 @@ def at_thresholds(
     positions, values = atlas.of_unit(unit)
     is_matched = np.zeros(atlas.n_positions, bool)
     is_matched[matched] = True
-    thresholds = high * np.arange(n) / n
+    # Rounded, so that an address that names one names it exactly.
+    thresholds = np.array([float(f"{high * i / n:.{DIGITS}g}") for i in range(n)])
     n_fires = _above(values, thresholds)
     tp = _above(values[is_matched[positions]], thresholds)
     columns = (

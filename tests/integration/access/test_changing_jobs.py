@@ -77,6 +77,15 @@ def test_a_button_asks_for_a_token_once_and_does_what_was_asked(
     assert _status(client, jobs["failed"]) == "queued"
 
 
+def test_the_address_of_a_button_leads_to_its_page(
+    client: TestClient, jobs: dict[str, int]
+) -> None:
+    for verb in ("cancel", "retry"):
+        answer = client.get(f"/jobs/{jobs['queued']}/{verb}")
+        assert answer.headers["location"] == f"/jobs/{jobs['queued']}"
+    assert client.get("/sign-out").headers["location"] == "/sign-in"
+
+
 def test_a_button_on_another_site_does_nothing(
     client: TestClient, jobs: dict[str, int], make_token: MakeToken
 ) -> None:

@@ -44,15 +44,20 @@ def test_a_token_that_is_taken_back_lets_nobody_write(
             tokens.find_writer(session, secret)
         with pytest.raises(NotFound):
             tokens.revoke(session, "ada")
+        with pytest.raises(Conflict, match="taken back"):
+            tokens.create(session, "Ada", ["jobs"])
 
 
 def test_a_name_is_given_once(make_token: MakeToken) -> None:
     make_token("ada")
-    with pytest.raises(Conflict, match="'ada'"):
-        make_token("ada")
+    for name in ("ada", "ADA"):
+        with pytest.raises(Conflict, match="'ada'"):
+            make_token(name)
 
 
-@pytest.mark.parametrize("name", ["", " ", " ada", "a\nb", "a\0", "<b>", "x" * 101])
+@pytest.mark.parametrize(
+    "name", ["", " ", " ada", "ada ", "-a", "a\nb", "a\0", "<b>", "x" * 101, "\u0430da"]
+)
 def test_names_are_plain(make_token: MakeToken, name: str) -> None:
     with pytest.raises(InvalidInput):
         make_token(name)

@@ -155,3 +155,33 @@ def test_units_are_told_by_their_weights_and_not_by_the_models_name(
     forget(seeded_engine)
     commands.import_(str(out))
     assert told(listed(seeded_engine)) == told(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"created_at": "0001-01-01T00:00:00+14:00"}, "in the year 1"),
+        ({"updated_at": "9999-12-31T23:59:59-14:00"}, "in the year 9999"),
+        ({"figures": {"mcc": 7.0}}, "no report says such"),
+        ({"figures": {"n_matched": 10**40}}, "no report says such"),
+        ({"figures": {"threshold": -5.0}}, "no report says such"),
+        ({"figures": {"ci": {"auroc": [0.5, 0.25]}}}, "no report says such"),
+    ],
+)
+def test_what_nobody_could_have_exported_is_refused(
+    seeded_engine: Engine,
+    saved: list[HypothesisDetail],
+    tmp_path: Path,
+    change: dict[str, Any],
+    said: str,
+) -> None:
+    commands.export("tiny-a", str(tmp_path / "out"))
+    forget(seeded_engine)
+    line = json.loads((tmp_path / "out").read_text().splitlines()[0])
+    line["figures"] |= change.get("figures", {})
+    (tmp_path / "in").write_text(
+        json.dumps(line | {k: v for k, v in change.items() if k != "figures"})
+    )
+    with pytest.raises(InvalidInput, match=f"Line 1: .*{said}"):
+        commands.import_(str(tmp_path / "in"))
+    assert listed(seeded_engine) == []
