@@ -18,6 +18,7 @@ from app.rule_search.compared import Compared, compared
 from app.rule_search.controls import find_controls
 from app.rule_search.counter_examples import find_counter_examples
 from app.rule_search.figures import FIGURES, USUAL_SORT, Figure, Matched, Threshold, figures
+from app.rule_search.intervals import count_documents
 from app.rule_search.ranking import Ranked, rank
 from app.rule_search.schemas import Evidence, EvidenceQuestion, OtherCorpus
 from app.rule_search.service import figures_of
@@ -57,6 +58,7 @@ def report_evidence(
         corpus=scan.corpus.slug,
         n_positions=evaluated.n_examined,
         n_matched=len(matched),
+        n_documents=count_documents(documents),
         rule=to_value(question.rule),
         text=to_text(question.rule),
         floor=float(atlas.floors[index]),
@@ -171,6 +173,7 @@ def _over(opened: Compared, unit: int, question: EvidenceQuestion, here: Ranked)
         corpus=opened.corpus,
         n_positions=opened.text.n_positions,
         n_matched=len(matched),
+        n_documents=count_documents(documents),
         differs_in=[name for name in FIGURES if _are_apart(here, item, name)],
         **figures_of(item),
     )

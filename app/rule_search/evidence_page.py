@@ -8,12 +8,14 @@ from sqlalchemy.orm import Session
 
 from app import urls
 from app.errors import AppError, InvalidInput, NotFound
+from app.numbers import format_count
 from app.rule_search.evidence import report_evidence
 from app.rule_search.figures import Figure
 from app.rule_search.names import ABOUT, NAMES
 from app.rule_search.schemas import CounterExample, Evidence, EvidenceQuestion
 from app.rule_search.threshold_plot import ThresholdPlot, threshold_plot
-from app.search.questions import read_rule, rule_query
+from app.rules.given import read_rule
+from app.search.questions import rule_query
 from app.sources.queries import FoundSource, find_unit
 from app.units.cells import ColourScale, cell_row, colour_scale
 from app.units.queries import get_unit
@@ -62,6 +64,22 @@ class EvidencePage:
     def figures(self) -> list[tuple[Figure, str, str]]:
         """Each figure's name, label and definition."""
         return [(figure, NAMES[figure], ABOUT[figure]) for figure in NAMES]
+
+    @property
+    def about_intervals(self) -> str:
+        """What the intervals are, or why there are none."""
+        assert self.report is not None
+        n = self.report.n_documents
+        if n < 2:
+            return (
+                "No intervals: they come of drawing documents again, and the sample is of one. (A "
+                "text file is one document; JSONL and a directory have many.)"
+            )
+        return (
+            f"Intervals by bootstrap over the sample’s {format_count(n)} documents; for a "
+            "precision, recall or mass explained of exactly 0 or 1, the rule of three over the "
+            "documents that have a say."
+        )
 
     @property
     def unit_href(self) -> str:

@@ -7,6 +7,13 @@ what the figures then are. The threshold stays that of the whole atlas. Where th
 `MAX_BLOCKS` documents, equally many neighbours are drawn together, which keeps documents whole.
 NaN for one document alone, and where a figure cannot be said in half of the draws.
 
+Where a precision, a recall or a mass explained is exactly 0 or 1, every draw says the same, and
+drawing again knows nothing of how far off that may be. There the other bound is the rule of three:
+of n documents that have a say none is an exception, so that with 95% confidence no more than 3/n
+of such documents are. A say has a document where the unit fires (precision), where the rule holds
+(recall), or where the unit is above 0 (mass explained). For AUROC, MCC and R² there is no such
+rule: of exactly 1 they keep bounds of 1; precision and recall beside them say how sure that is.
+
 Cost: about 10 ns for each entry of a unit, in threads.
 """
 
@@ -60,6 +67,11 @@ def draw(matched: Matched, documents: Int32[np.ndarray, " positions"]) -> Draws:
     )
 
 
+def count_documents(documents: Int32[np.ndarray, " positions"]) -> int:
+    """How many there are to draw from."""
+    return int(np.count_nonzero(documents[1:] != documents[:-1])) + bool(len(documents))
+
+
 def intervals(
     asked: Sequence[tuple[OpenAtlas, int, int]], draws: Draws
 ) -> list[Float64[np.ndarray, "6 2"]]:
@@ -80,15 +92,34 @@ def _interval(atlas: OpenAtlas, unit: int, cut: int, draws: Draws) -> Float64[np
         float(scales.lows[unit]), float(scales.highs[unit]),
     )  # fmt: skip
     found = np.empty((len(FIGURES), len(draws.n)))
+    positions, levels = kept.positions[some], kept.levels[some]
     run(
-        kept.positions[some], kept.levels[some], draws.blocks, draws.is_matched, draws.weights,
+        positions, levels, draws.blocks, draws.is_matched, draws.weights,
         draws.n_matched, draws.n, scale, int(cut), found,
     )  # fmt: skip
     is_unknown = np.isnan(found).sum(1) * 2 > found.shape[1]
     found[is_unknown] = 0
     bounds: np.ndarray = np.nanpercentile(found, PERCENTILES, axis=1).T
     bounds[is_unknown] = np.nan
+    zero = scales.zeros[unit]
+    for name, blocks in (
+        ("precision", draws.blocks[positions[levels > cut]]),
+        ("recall", draws.blocks[draws.is_matched]),
+        ("mass_explained", draws.blocks[positions[levels > zero]]),
+    ):
+        _widen(bounds[FIGURES.index(name)], blocks, len(draws.weights))
     return bounds
+
+
+def _widen(
+    bounds: Float64[np.ndarray, " 2"], blocks: Int32[np.ndarray, " some"], n_blocks: int
+) -> None:
+    """The rule of three where both bounds are 0 or both 1. `blocks`: those that have a say."""
+    if bounds[0] != bounds[1] or bounds[0] not in (0, 1):
+        return
+    n = int(np.bincount(blocks, minlength=n_blocks).astype(bool).sum())
+    most = min(3 / max(n, 1), 1.0)
+    bounds[:] = (0, most) if bounds[0] == 0 else (1 - most, 1)
 
 
 @lru_cache(maxsize=8)

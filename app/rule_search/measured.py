@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.rule_search import one_unit
 from app.rule_search.compared import compared
+from app.rule_search.intervals import count_documents
 from app.rule_search.schemas import CorpusFigures, EvidenceQuestion
 from app.rule_search.service import figures_of
 from app.rules.evaluation import evaluate
@@ -42,6 +43,7 @@ def measure(
             "corpus": opened.corpus,
             "n_positions": opened.text.n_positions,
             "n_matched": len(matched),
+            "n_documents": count_documents(opened.text.documents),
             **figures_of(item),
         }
     )

@@ -74,7 +74,10 @@ class RuleFigures(BaseModel):
     precision: float | None = Field(description="Of the positions where it fires: rule holds.")
     recall: float | None = Field(description="Of the positions where the rule holds: it fires.")
     ci: dict[Figure, tuple[float, float] | None] = Field(
-        description="95% intervals by bootstrap over documents; empty for units far down a list."
+        description="95% intervals by bootstrap over documents; for a precision, recall or mass "
+        "explained of exactly 0 or 1 the rule of three over the n documents that have a say, up to "
+        "3/n or down to 1 - 3/n. Null where the figure is undefined in half of the draws, and all "
+        "of them where `n_documents` is 1: a text file is one document."
     )
     threshold: float = Field(description="The stored activation above which it counts as firing.")
     confusion: Confusion
@@ -121,6 +124,7 @@ class RuleAnswer(BaseModel):
     n_defined: int = Field(description="Those of which the figure sorted by can be said.")
     n_positions: int = Field(description="Positions of the atlas, all examined.")
     n_matched: int = Field(description="Those where the rule holds.")
+    n_documents: int = Field(description="Documents of the atlas; of one alone nothing has a `ci`.")
     exact: Literal[True] = True
     took_ms: float | None = Field(description=TOOK)
     chance: Chance | None = None
@@ -189,6 +193,7 @@ class CorpusFigures(RuleFigures):
     corpus: str
     n_positions: int
     n_matched: int
+    n_documents: int = Field(description="Documents of the atlas; of one alone there is no `ci`.")
 
 
 class OtherCorpus(CorpusFigures):

@@ -16,6 +16,7 @@ from app.rule_search.chance import chance
 from app.rule_search.compared import Compared, compared
 from app.rule_search.controls import find_controls
 from app.rule_search.figures import FIGURES, Matched
+from app.rule_search.intervals import count_documents
 from app.rule_search.ranking import Ranked, Searched
 from app.rule_search.schemas import RuleAnswer, RuleHit, RuleQuestion
 from app.rules.hints import examine
@@ -61,6 +62,7 @@ def search_rule(session: Session, model: str, question: RuleQuestion) -> RuleAns
         n_defined=found.n_defined,
         n_positions=evaluated.n_examined,
         n_matched=len(evaluated.matched),
+        n_documents=count_documents(opened.text.documents),
         chance=_chance(opened, searched, evaluated.matched, question),
         controls=find_controls(
             session, model, opened.corpus, question.rule, question.sort, question.threshold

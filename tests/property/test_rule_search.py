@@ -184,8 +184,33 @@ def test_intervals_are_percentiles_over_documents_drawn_again(
                 assert np.isnan(some[row]).all()
             else:
                 wanted = np.nanpercentile(values, (2.5, 97.5))
+                if wanted[0] == wanted[1] and wanted[0] in (0, 1):
+                    wanted = of_three(name, wanted[0], column, case.mask, documents)
                 assert some[row] == pytest.approx(wanted, rel=1e-5, abs=1e-6)
     assert len(found) == case.atlas.n_units
+
+
+def of_three(
+    name: str, value: float, a: np.ndarray, m: np.ndarray, documents: np.ndarray
+) -> tuple[float, float]:
+    """The rule of three for a figure that is `value` in every draw."""
+    if name not in ("precision", "recall", "mass_explained"):
+        return value, value
+    n = len(set(documents[m if name == "recall" else a > 0]))
+    most = min(3 / n, 1)
+    return (0, most) if value == 0 else (1 - most, 1)
+
+
+def test_a_recall_of_1_is_no_surer_than_its_documents_are_many() -> None:
+    mask = np.zeros(400, bool)
+    mask[5:400:10] = True  # one in each of 40 documents
+    atlas, _ = make_atlas("sure", mask[:, None].astype(np.float32), np.ones((400, 1), bool))
+    found = evidence(atlas, 0, np.flatnonzero(mask), np.repeat(np.arange(40, dtype=np.int32), 10))
+    assert found.intervals["recall"] == pytest.approx((1 - 3 / 40, 1))
+    assert found.intervals["precision"] == pytest.approx((1 - 3 / 40, 1))
+    assert found.intervals["mass_explained"] == pytest.approx((1 - 3 / 40, 1))
+    nowhere = evidence(atlas, 0, np.array([6]), np.repeat(np.arange(2, dtype=np.int32), 200))
+    assert nowhere.intervals["precision"] == (0, 1)
 
 
 def replicate(

@@ -4,6 +4,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.numbers import format_share
+from app.rule_search import evidence, service
 from app.rule_search.names import NAMES
 from tests.integration.pages.markup import parse
 from tests.integration.seed import ON_SCRIPT
@@ -72,6 +73,17 @@ def test_the_report_shows_figures_and_what_speaks_against_the_rule(client: TestC
     for words in ("AUROC", "By interval of activation", "It fires and the rule is silent"):
         assert words in said
     assert "Over other corpora other-text" not in said and "other-text" in said
+
+
+def test_where_the_sample_is_one_document_it_says_that_there_are_no_intervals(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Intervals by bootstrap over the sample’s" in shown(client, REPORT, rule=RULE)
+
+    for module in (evidence, service):
+        monkeypatch.setattr(module, "count_documents", lambda _: 1)
+    assert "No intervals: " in shown(client, REPORT, rule=RULE)
+    assert "There are no intervals: " in shown(client, "/search", q=RULE, model="tiny-a")
 
 
 def test_every_figure_has_its_rank_and_the_rule_its_base_rate(client: TestClient) -> None:
