@@ -6,15 +6,22 @@ from fastapi import APIRouter, Query
 
 from app import urls
 from app.cursors import DEFAULT_LIMIT
-from app.parameters import CorpusSlug, Limit, ModelSlug, SourceSlug, UnitIndex
+from app.parameters import CorpusSlug, Density, Limit, ModelSlug, SourceSlug, UnitIndex
 from app.rule_search import evidence, service
 from app.rule_search.evidence_page import EvidenceForm
 from app.rule_search.figures import USUAL_SORT, Figure
-from app.rule_search.schemas import Evidence, EvidenceQuestion, RuleAnswer, RuleQuestion
-from app.rules.given import read_rule
+from app.rule_search.schemas import (
+    MAX_SOURCES,
+    Evidence,
+    EvidenceQuestion,
+    RuleAnswer,
+    RuleQuestion,
+    Slug,
+)
 from app.rules.text import MAX_TEXT
 from app.sessions import RequestSession
 from app.units.api import CANNOT_COMPARE
+from app.units.schemas import UnitKind
 
 RuleText = Annotated[
     str, Query(min_length=1, max_length=MAX_TEXT, description="In one line, or as JSON.")
@@ -47,17 +54,35 @@ def search_by_short_rule(
     session: RequestSession,
     model: ModelSlug,
     rule: RuleText,
-    source: Annotated[str | None, Query(description="Only this source's units.")] = None,
+    source: Annotated[
+        list[Slug] | None,
+        Query(max_length=MAX_SOURCES, description="Only this source's units; may be repeated."),
+    ] = None,
     corpus: CorpusSlug = None,
+    kinds: Annotated[
+        list[UnitKind] | None, Query(description="Only units of this kind; may be repeated.")
+    ] = None,
+    min_density: Density = None,
+    max_density: Density = None,
     sort: Figure = USUAL_SORT,
+    threshold: ThresholdText = None,
+    chance: Annotated[
+        bool, Query(description="Also what the best of so many units reaches by chance.")
+    ] = False,
     limit: Limit = DEFAULT_LIMIT,
 ) -> RuleAnswer:
     """The same for a rule that fits an address: a link to an answer."""
+    asked = EvidenceForm(rule, corpus, threshold).question()
     question = RuleQuestion(
-        rule=read_rule(rule),
-        sources=[source] if source else None,
+        rule=asked.rule,
+        sources=source or None,
         corpus=corpus,
+        kinds=kinds or None,
+        min_density=min_density,
+        max_density=max_density,
         sort=sort,
+        threshold=asked.threshold,
+        chance=chance,
         limit=limit,
     )
     return service.search_rule(session, model, question).model_copy(update={"took_ms": None})

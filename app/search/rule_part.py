@@ -1,6 +1,6 @@
 """What the search page shows of a rule: the units that follow it, sorted, and what chance gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, get_args
 
 from sqlalchemy.orm import Session
@@ -12,8 +12,8 @@ from app.rule_search.figures import USUAL_SORT, Figure
 from app.rule_search.names import ABOUT, NAMES
 from app.rule_search.schemas import RuleAnswer, RuleHit, RuleQuestion
 from app.rule_search.service import search_rule
-from app.search.questions import read_rule
-from app.sources.queries import find_sources
+from app.rules.given import read_rule
+from app.sources.queries import FoundSource, find_sources
 
 N_SHOWN = 30
 
@@ -59,13 +59,16 @@ class Heading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RulePart:
-    """The answer, its columns, and the sources to choose from."""
+    """The answer, its columns, and what to choose from: the sources scanned over the corpus, the
+    corpora of all sources. `dropped` is the source asked for that was not scanned over it."""
 
     q: str
     model: str
     form: RuleForm
     answer: RuleAnswer
     sources: list[str]
+    corpora: list[str]
+    dropped: str | None = None
 
     @property
     def headings(self) -> list[Heading]:
@@ -94,6 +97,7 @@ class RulePart:
             source=form.source,
             corpus=form.corpus,
             sort=form.sort,
+            chance=True,
             limit=N_SHOWN,
         )
 
@@ -111,10 +115,34 @@ class RulePart:
 
 
 def rule_part(session: Session, model: str, q: str, rule: str, form: RuleForm) -> RulePart:
-    """The units that follow what was typed. Raises AppError as `search_rule`."""
+    """The units that follow what was typed. Raises AppError as `search_rule`.
+
+    A source that was not scanned over the corpus is not insisted on, so that a reader who changes
+    the corpus is not left without an answer.
+    """
+    found = find_sources(session, find_model(session, model))
+    dropped = form.source if is_elsewhere(found, form) else None
+    if dropped is not None:
+        form = replace(form, source=None)
     answer = search_rule(session, model, form.question(rule))
-    sources = [each.source.slug for each in find_sources(session, find_model(session, model))]
-    return RulePart(q, model, form, answer, sources)
+    sources = [each.source.slug for each in found if answer.corpus in _corpora(each)]
+    largest_first = sorted(
+        {scan.corpus.slug: scan.corpus.n_tokens for each in found for scan in each.scans}.items(),
+        key=lambda corpus: (-corpus[1], corpus[0]),
+    )
+    return RulePart(q, model, form, answer, sources, [slug for slug, _ in largest_first], dropped)
+
+
+def is_elsewhere(found: list[FoundSource], form: RuleForm) -> bool:
+    """Whether the source and the corpus asked for are there, and the one was not scanned over the
+    other."""
+    known = {corpus for each in found for corpus in _corpora(each)}
+    over = [_corpora(each) for each in found if each.source.slug == form.source]
+    return form.corpus in known and bool(over) and form.corpus not in over[0]
+
+
+def _corpora(found: FoundSource) -> list[str]:
+    return [scan.corpus.slug for scan in found.scans]
 
 
 def chance_part(session: Session, model: str, rule: str, form: RuleForm) -> RuleAnswer:

@@ -92,6 +92,47 @@ def test_units_are_sorted_by_mcc_unless_asked_otherwise(client: TestClient, ask:
     assert client.get(SEARCH, params={"rule": ":word_start"}).json()["sort"] == "mcc"
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"kinds": ["sae_latent", "neuron"], "sort": "auroc"},
+        {"sources": ["mlp-1", "sae-1"], "corpus": "other-text"},
+        {"min_density": 0.05, "max_density": 0.6, "threshold": "best"},
+        {"threshold": 0.25, "chance": True},
+    ],
+)
+def test_a_link_answers_all_that_can_be_asked(
+    client: TestClient, ask: Ask, asked: dict[str, Any]
+) -> None:
+    posted = ask(rule=RULE, limit=7, **asked)
+    parameters = {"source" if name == "sources" else name: v for name, v in asked.items()}
+    link = client.get(SEARCH, params={"rule": posted["text"], "limit": 7, **parameters})
+    assert link.status_code == 200, link.text
+    assert link.json() == {**posted, "took_ms": None}
+
+
+def test_a_rule_is_taken_in_one_line_wherever_it_is_sent(ask: Ask) -> None:
+    line = '"</script>" | :newline | :word_start'
+    for at in (None, f"sae-1/{ON_SCRIPT}"):
+        answer = ask(at, rule=line)
+        assert answer["rule"] == RULE
+        assert {**answer, "took_ms": None} == {**ask(at, rule=RULE), "took_ms": None}
+
+
+def test_a_line_that_is_no_rule_says_what_is_wrong_in_its_place(client: TestClient) -> None:
+    answer = client.post(SEARCH, json={"rule": 'prev("=") & :digit'})
+    assert answer.status_code == 422
+    assert "there is no prev(...)" in answer.json()["detail"]
+
+
+def test_the_documents_say_what_each_class_is(client: TestClient) -> None:
+    schemas = client.get("/api/openapi.json").json()["components"]["schemas"]
+    about = schemas["Class"]["properties"]["class"]["description"]
+    assert "`digit`: but for blanks around it, decimal digits only" in about
+    assert "mid-string" in schemas["Inside"]["properties"]["inside"]["description"]
+
+
 def test_what_is_shown_has_intervals_around_it(ask: Ask) -> None:
     answer = ask(rule=RULE, limit=5, chance=True)
     for item in answer["items"]:

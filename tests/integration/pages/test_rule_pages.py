@@ -40,9 +40,35 @@ def test_sorting_and_the_source_stand_in_the_address(client: TestClient) -> None
     assert current.text == "MCC"
 
 
+def test_the_corpus_is_chosen_and_the_link_to_json_carries_it(client: TestClient) -> None:
+    asked = {"q": ":word_start", "model": "tiny-a", "corpus": "other-text", "sort": "auroc"}
+    page = parse(client.get("/search", params=asked).text)
+    (corpus,) = [each for each in page.all("select") if each.attributes["name"] == "corpus"]
+    options = corpus.all("option")
+    assert {option.text for option in options} == {"code", "other-text"}
+    assert [o.text for o in options if "selected" in o.attributes] == ["other-text"]
+    (link,) = [a.attributes["href"] for a in page.all("a") if a.text == "JSON"]
+    answer = client.get(link).json()
+    assert (answer["corpus"], answer["sort"]) == ("other-text", "auroc")
+    assert answer["chance"]["reached"] is not None
+
+
+def test_the_corpus_can_be_changed_where_the_rule_holds_nowhere(client: TestClient) -> None:
+    page = parse(client.get("/search", params={"q": "/no such text/", "model": "tiny-a"}).text)
+    assert "corpus" in [each.attributes["name"] for each in page.all("select")]
+
+
+def test_a_model_of_one_corpus_offers_none(client: TestClient) -> None:
+    page = parse(client.get("/search", params={"q": ":word_start", "model": "tiny-b"}).text)
+    names = [each.attributes["name"] for each in page.all("select")]
+    assert "source" in names and "corpus" not in names
+
+
 @pytest.mark.parametrize(
     ("q", "words"),
     [
+        ('prev("=") & :digit', "Read as a rule: Column 1: there is no prev(...)"),
+        (":number", "Did you mean :digit?"),
         ("/(/", "missing"),
         ("within(5 :digit)", "Column"),
         ("rule: nonsense", "Column"),
