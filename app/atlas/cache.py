@@ -2,10 +2,9 @@
 
 A copy is made in a folder of another name and renamed when it is whole; it is checked from end to
 end before its first use in a process, and again when its files have changed since. What does not
-stand the check is thrown away and fetched again. So the cache may be deleted at any time, also while
-servers run: an open map goes on working, and the next opening fetches. What is cut or scribbled on is
-found out before the next question; only a file that is cut while a question reads it ends the
-process (SIGBUS), for the system takes the pages away from under the map.
+stand the check is thrown away and fetched again. What is read, and checked, is a copy without a
+name (app.atlas.files). So the cache may be deleted, cut or scribbled on at any time, also while
+servers run: an open map goes on working, and the next opening fetches.
 
 Within a process one thread opens a copy and others wait; between processes a lock on a file does
 the same for copying. Where that lock is lost, as when somebody deletes the folder, two may copy at
