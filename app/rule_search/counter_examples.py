@@ -16,8 +16,6 @@ from app.rule_search.figures import Matched
 from app.rules.atlas_text import AtlasText
 from app.sources.queries import CurrentScan
 
-LIMIT = 8
-
 
 def find_counter_examples(
     session: Session,
@@ -29,7 +27,8 @@ def find_counter_examples(
     threshold: float,
 ) -> schemas.CounterExamples:
     """A few of each kind: it fires without the rule, and the rule holds without it."""
-    found = one_unit.counter_examples(atlas, unit, matched, threshold, LIMIT)
+    window_of = np.searchsorted(text.window_starts, text.counted, side="right") - 1
+    found = one_unit.counter_examples(atlas, unit, matched, window_of, threshold)
     chosen = [*found.fires_without.tolist(), *found.silent_despite.tolist()]
     shown = _Windows(session, scan, text, atlas.of_unit(unit), matched).at(chosen)
     return schemas.CounterExamples(

@@ -130,7 +130,12 @@ class EvidencePage:
     def shown(self, examples: list[CounterExample]) -> list[Shown]:
         """Counter-examples laid out, on the unit's own scale of colour."""
         assert self.scale is not None
-        return [Shown(each, cell_row(each, self.scale)) for each in examples]
+        return [Shown(each, cell_row(each, self.scale, each.matched)) for each in examples]
+
+    def about_cases(self, n: int, n_shown: int, how: str) -> str:
+        """How many counter-examples of a kind there are, and how those shown were chosen."""
+        words = f"{format_count(n)} case{'' if n == 1 else 's'}"
+        return f"{words}, {n_shown} shown: {how}." if n > n_shown else f"{words}."
 
     @property
     def thresholds(self) -> ThresholdPlot | None:

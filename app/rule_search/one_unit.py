@@ -14,7 +14,7 @@ from app.rule_search.figures import Matched, Threshold, UnitFigures, figures
 from app.rule_search.intervals import draw, intervals
 from app.rule_search.ranking import Ranked, ranked
 
-N_COUNTER_EXAMPLES = 20
+N_COUNTER_EXAMPLES = 12
 
 
 class Band(NamedTuple):
@@ -35,8 +35,10 @@ class CounterExamples(NamedTuple):
     """Positions that speak against a rule, and the unit's activation at each.
 
     n_fires_without, n_silent_despite  how many there are in all
-    fires_without   it fires and the rule is silent: strongest first, of equals the first
-    silent_despite  the rule speaks and it does not fire: drawn at random, ascending
+    fires_without   it fires and the rule is silent: the strongest of its window, strongest first,
+                    of equals the first
+    silent_despite  the rule speaks and it does not fire: windows drawn at random, and a position
+                    in each; ascending
     """
 
     n_fires_without: int
@@ -100,22 +102,28 @@ def counter_examples(
     atlas: OpenAtlas,
     unit: int,
     matched: Matched,
+    window_of: Int64[np.ndarray, " positions"],
     threshold: float = 0.0,
     limit: int = N_COUNTER_EXAMPLES,
     seed: int = 0,
 ) -> CounterExamples:
-    """At most `limit` of each kind. `threshold`: as in `Ranked`, an activation from 0 on."""
+    """At most `limit` of each kind, and one a window: its neighbours would show the same text.
+
+    window_of  each position's window, ascending
+    threshold  as in `Ranked`, an activation from 0 on
+    """
     positions, values = atlas.of_unit(unit)
     positions = positions.astype(np.int64)
     fires = values > threshold
     is_matched = _mask(matched, atlas.n_positions)
     without = fires & ~is_matched[positions]
     found = np.flatnonzero(without)
-    strongest = found[np.argsort(-values[found], kind="stable")[:limit]]
+    strongest = found[np.argsort(-values[found], kind="stable")]
+    strongest = strongest[_first_of_each(window_of[positions[strongest]])[:limit]]
     is_matched[positions[fires]] = False
     silent = np.flatnonzero(is_matched)
     rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.choice(silent, min(limit, len(silent)), replace=False))
+    drawn = _one_of_each(silent, window_of, limit, rng)
     return CounterExamples(
         len(found),
         positions[strongest],
@@ -124,6 +132,25 @@ def counter_examples(
         drawn,
         _at(drawn, positions, values),
     )
+
+
+def _first_of_each(names: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " k"]:
+    """Where each name stands first, ascending."""
+    _, firsts = np.unique(names, return_index=True)
+    return np.sort(firsts)
+
+
+def _one_of_each(
+    positions: Int64[np.ndarray, " n"],
+    window_of: Int64[np.ndarray, " positions"],
+    limit: int,
+    rng: np.random.Generator,
+) -> Int64[np.ndarray, " k"]:
+    """At most `limit` windows at random, and one of the positions in each; ascending."""
+    _, firsts, counts = np.unique(window_of[positions], return_index=True, return_counts=True)
+    some = np.sort(rng.choice(len(firsts), min(limit, len(firsts)), replace=False))
+    found: np.ndarray = positions[firsts[some] + rng.integers(0, counts[some])]
+    return found
 
 
 def _at(

@@ -30,11 +30,11 @@ class RuleQuestion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rule: RuleInput
-    sources: Annotated[list[Slug], Field(max_length=MAX_SOURCES)] | None = Field(
+    sources: Annotated[list[Slug], Field(min_length=1, max_length=MAX_SOURCES)] | None = Field(
         None, description="Only these sources' units; by default all of the model's."
     )
     corpus: Slug | None = Field(None, description="By default the largest that was scanned.")
-    kinds: list[UnitKind] | None = None
+    kinds: Annotated[list[UnitKind], Field(min_length=1)] | None = None
     min_density: Share | None = None
     max_density: Share | None = None
     sort: Figure = USUAL_SORT
@@ -177,13 +177,17 @@ class CounterExample(Example):
 
 
 class CounterExamples(BaseModel):
-    """Of each kind a few, and how many there are."""
+    """Of each kind a few, at most one a window, and how many there are in all."""
 
     n_fires_without: int
-    fires_without: list[CounterExample] = Field(description="Fires, rule silent: strongest first.")
+    fires_without: list[CounterExample] = Field(
+        description="It fires and the rule is silent: the strongest of each window, strongest "
+        "first."
+    )
     n_silent_despite: int
     silent_despite: list[CounterExample] = Field(
-        description="The rule holds and the unit does not fire: drawn at random."
+        description="The rule holds and the unit does not fire: windows drawn at random, one case "
+        "in each."
     )
 
 

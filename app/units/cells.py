@@ -10,7 +10,7 @@ before come from a cache, for a page repeats them thousands of times.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -72,7 +72,7 @@ class Cell(NamedTuple):
     value, share  as a Part's, but for "" where the value is 0; a split cell has the values of
                   all its tokens, and no share, for each of its parts has its own
     flags         the style sheet's names: m is what the example is about, n negative, u put in
-                  and not counted (BOS), s split over several tokens
+                  and not counted (BOS), s split over several tokens, r a rule holds here
     """
 
     segments: tuple[Segment, ...]
@@ -133,13 +133,26 @@ def colour_scale(stats: Stats, kind: ExampleKind) -> ColourScale:
     return ColourScale(high, high, f"share of this unit’s {maximum}{also}")
 
 
-def cell_row(example: Example, scale: ColourScale) -> CellRow:
-    """Lays an example out: the neighbourhood of `position` apart from the rest of the window."""
+def cell_row(example: Example, scale: ColourScale, matched: Collection[int] = ()) -> CellRow:
+    """Lays an example out: the neighbourhood of `position` apart from the rest of the window.
+
+    `matched`: tokens at which a rule holds; their cells are flagged.
+    """
     spans = list(_spans(example.tokens, example.activations))
     cells = [_cell(example, first, last, scale) for first, last in spans]
+    if matched:
+        of_rule = set(matched)
+        cells = [
+            cell if of_rule.isdisjoint(range(*span)) else _flagged(cell, "r")
+            for cell, span in zip(cells, spans, strict=True)
+        ]
     marked = next((i for i, (_, last) in enumerate(spans) if example.position < last), 0)
     near_from, near_to = max(marked - NEAR_BEFORE, 0), marked + NEAR_AFTER + 1
     return CellRow(cells[:near_from], cells[near_from:near_to], cells[near_to:])
+
+
+def _flagged(cell: Cell, flag: str) -> Cell:
+    return cell._replace(flags=f"{cell.flags} {flag}".lstrip())
 
 
 def _cell(example: Example, first: int, last: int, scale: ColourScale) -> Cell:

@@ -16,7 +16,8 @@ function read(token) {
   const region = document.getElementById("token-read-out");
   if (!region) return;
   const value = token.classList.contains("u") ? "not counted" : (token.dataset.v ?? "0");
-  region.textContent = `“${token.textContent}” ${value}`;
+  const rule = token.classList.contains("r") ? ", the rule holds" : "";
+  region.textContent = `“${token.textContent}” ${value}${rule}`;
 }
 
 function focusToken(token) {

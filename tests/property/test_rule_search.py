@@ -253,15 +253,19 @@ def test_counter_examples_are_of_both_kinds(
 ) -> None:
     unit = data.draw(st.integers(0, case.atlas.n_units - 1))
     column, mask = case.dense[:, unit], case.mask
-    found = counter_examples(case.atlas, unit, case.matched, threshold, limit)
+    windows = np.sort(data.draw(npst.arrays(np.int64, len(column), elements=st.integers(0, 9))))
+    asked = (case.atlas, unit, case.matched, windows, threshold, limit)
+    found = counter_examples(*asked)
     without = sorted(np.flatnonzero((column > threshold) & ~mask), key=lambda i: (-column[i], i))
-    assert found.fires_without.tolist() == without[:limit]
+    first = {windows[i]: i for i in reversed(without)}
+    assert found.fires_without.tolist() == [i for i in without if first[windows[i]] == i][:limit]
     assert found.n_fires_without == len(without)
     silent = np.flatnonzero((column <= threshold) & mask)
     assert found.n_silent_despite == len(silent)
-    assert len(found.silent_despite) == min(limit, len(silent))
+    assert len(found.silent_despite) == min(limit, len(set(windows[silent])))
+    assert len(set(windows[found.silent_despite])) == len(found.silent_despite)
     assert set(found.silent_despite) <= set(silent)
-    again = counter_examples(case.atlas, unit, case.matched, threshold, limit)
+    again = counter_examples(*asked)
     assert found.silent_despite.tolist() == again.silent_despite.tolist()
     assert found.fires_values.tolist() == column[found.fires_without].tolist()
     assert found.silent_values.tolist() == column[found.silent_despite].tolist()

@@ -180,6 +180,9 @@ def test_counter_examples_are_what_they_are_called(seeded: Seeded, ask: Ask) -> 
         assert each["activation"] > 0 and each["position"] not in each["matched"]
     for each in against["silent_despite"]:
         assert each["activation"] <= 0 and each["position"] in each["matched"]
+    for kind in ("fires_without", "silent_despite"):
+        windows = [each["window"] for each in against[kind]]
+        assert 1 < len(windows) == len(set(windows)) <= 12
     strongest = [each["activation"] for each in against["fires_without"]]
     assert strongest == sorted(strongest, reverse=True)
     for each in against["fires_without"] + against["silent_despite"]:
@@ -215,6 +218,8 @@ def test_a_dead_unit_has_a_report_of_nothing(ask: Ask) -> None:
         ({"rule": {"class": "digit"}, "threshold": -1}, "threshold"),
         ({"rule": {"class": "digit"}, "extra": 1}, "extra"),
         ({"rule": {"class": "digit"}, "sources": ["x"] * 501}, "sources"),
+        ({"rule": {"class": "digit"}, "sources": []}, "sources"),
+        ({"rule": {"class": "digit"}, "kinds": []}, "kinds"),
     ],
 )
 def test_what_cannot_be_asked_is_said(

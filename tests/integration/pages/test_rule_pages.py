@@ -127,6 +127,20 @@ def test_every_figure_has_its_rank_and_the_rule_its_base_rate(client: TestClient
     assert f"of the {said['ranks'][0]['n_units']} units of tiny-a scanned over other-text" in text
 
 
+def test_tokens_where_the_rule_holds_are_outlined_in_counter_examples(client: TestClient) -> None:
+    page = parse(client.get("/tiny-a/mlp-0/7/test", params={"rule": ":word_start"}).text)
+    without, despite = page.all("ol")[-2:]
+    about = [each.attributes.get("class", "").split() for each in without.all("t-k")]
+    marked = [flags for flags in about if "m" in flags]
+    assert marked and not any("r" in flags for flags in marked)
+    assert any("r" in flags for flags in about)
+    about = [each.attributes.get("class", "").split() for each in despite.all("t-k")]
+    marked = [flags for flags in about if "m" in flags]
+    assert marked and all("r" in flags for flags in marked)
+    assert "Outlined: the rule holds" in " ".join(page.text.split())
+    assert "12 shown: the strongest, one a window" in " ".join(page.text.split())
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

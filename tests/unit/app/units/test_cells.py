@@ -163,6 +163,14 @@ def test_each_hue_has_its_own_full_colour() -> None:
     assert [cell.share for cell in all_cells(row)] == ["1", ".25"]
 
 
+def test_cells_of_tokens_where_a_rule_holds_are_flagged_whole() -> None:
+    shown = example(["<bos>", "😀", "", "b", "c"], [None, 0.0, 1.0, -1.0, 2.0], 3)
+    row = cell_row(shown, SCALE, [2, 3])
+    assert [cell.flags for cell in all_cells(row)] == ["u", "s r", "m n r", ""]
+    plain = cell_row(shown, SCALE)
+    assert all("r" not in cell.flags for cell in all_cells(plain))
+
+
 def test_a_line_is_broken_at_the_last_of_several_line_ends() -> None:
     row = cell_row(example(["a\n\n", "\n", "b\n"], [0.0, 0.0, 0.0]), SCALE)
     kinds = [segment.kind for cell in all_cells(row) for segment in cell.segments]
