@@ -30,6 +30,15 @@ _LIKE_RULE = (
     re.compile(r"(?=.*(?:[&|]|!(?!=)|:[a-z]))(?:.*[&|!(,])?\s*[A-Za-z_]\w*\(.*\)", re.DOTALL),
     re.compile(r'^\s*"(?:[^"\\]|\\.)+"\s*[&|]\s*\S', re.DOTALL),
 )
+_SIGNS = re.compile(
+    r"""
+      (?P<quoted>"(?:[^"\\]|\\.)+")
+    | (?<!\S) (?!-\w) [^\w\s]+                             # by themselves, or before a word
+    | (?<=\w) (?![-'./]\w | [,.;?](?:\s|\Z)) [^\w\s]+      # after one
+    | (?<=[^\w\s]) [^\w\s]                                 # after quotes
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 _MAX_LIKE = 1000  # characters: the patterns above take quadratic time
 _LOGIT = re.compile(r"\s*logit:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
 _LABEL = re.compile(r"\s*label:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
@@ -108,6 +117,22 @@ def logit_query(token: str) -> str:
 def label_query(words: str) -> str:
     """What to type to find the units whose explanation or label has these words."""
     return f"label: {words.strip()}"
+
+
+def signs_of(words: str) -> list[str]:
+    """The signs of what is searched for as words, which labels are not searched for: as they stand,
+    or what a string in quotes is of, once each. Quotes around words, a minus before one, what
+    joins two (`self-made`, `don't`, `os.path`) and a full stop or comma after one are none."""
+    found: dict[str, None] = {}
+    for match in _SIGNS.finditer(words):
+        quoted = match["quoted"]
+        if quoted is None:
+            found.setdefault(match[0])
+        elif any(char.isalnum() for char in _unquoted(quoted)):
+            found.update(dict.fromkeys(signs_of(quoted[1:-1])))
+        elif quoted[1:-1].strip():
+            found.setdefault(_unquoted(quoted))
+    return list(found)
 
 
 def is_quoted(q: str) -> bool:

@@ -1,6 +1,7 @@
 """What the search page shows: how the input was understood, and the units that answer it."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -21,6 +22,7 @@ from app.search.questions import (
     misread_rule,
     parse_question,
     rule_query,
+    signs_of,
     token_query,
 )
 from app.search.rule_part import RuleForm, RulePart, rule_part
@@ -28,6 +30,7 @@ from app.search.schemas import UnitHit
 from app.sources.queries import find_source
 
 PAGE_SIZE = 50
+MAX_SIGNS = 8
 NOTHING: dict[QuestionKind, str] = {
     "address": "No unit has the address {}.",
     "label": "No label or explanation has all of these words: {}. Units get labels once they are "
@@ -43,6 +46,13 @@ class SearchForm:
     model: str | None = None
     cursor: str | None = None
     rule: RuleForm = field(default_factory=RuleForm)
+
+
+class Sign(NamedTuple):
+    """A sign, and the search of the units that it carries as a token."""
+
+    text: str
+    href: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,14 @@ class SearchPage:
     def tokens(self) -> list[str]:
         """The tokens that the text was found to mean; the text itself where nothing was found."""
         return self.hits.items[0].tokens if self.hits.items else [self.question.text]
+
+    @property
+    def signs(self) -> list[Sign]:
+        """What of the words labels were not searched for."""
+        if self.question.kind != "label":
+            return []
+        signs = signs_of(self.question.text)[:MAX_SIGNS]
+        return [Sign(sign, urls.search(q=token_query(sign), model=self.model)) for sign in signs]
 
     @property
     def as_label_href(self) -> str:

@@ -65,3 +65,20 @@ def test_any_input_is_answered(client: TestClient, q: str) -> None:
 def test_the_input_stays_in_the_box(client: TestClient) -> None:
     page = parse(client.get("/search", params={"q": '"><script>'}).text)
     assert page.all("input")[0].attributes["value"] == '"><script>'
+
+
+@pytest.mark.parametrize("q", ["label: def (", "def ("])
+def test_signs_that_labels_are_not_searched_for_are_said_and_linked(
+    client: TestClient, q: str
+) -> None:
+    page = parse(client.get("/search", params={"q": q, "model": "tiny-a"}).text)
+    if q.startswith("label"):
+        links = [a for p in page.all("p", "notice") for a in p.all("a")]
+        assert [link.text.strip() for link in links] == ["units that ( carries"]
+        assert client.get(links[0].attributes["href"]).status_code == 200
+    else:  # neither a token nor words of a label
+        assert "not one token" in page.text
+
+
+def test_words_alone_get_no_notice(client: TestClient) -> None:
+    assert "by words alone" not in understood(client, "label: def", "tiny-a")

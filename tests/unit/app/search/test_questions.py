@@ -10,6 +10,7 @@ from app.search.questions import (
     logit_query,
     misread_rule,
     parse_question,
+    signs_of,
     token_query,
 )
 
@@ -101,3 +102,33 @@ def test_what_has_the_look_of_a_rule_is_told_what_is_wrong_with_it(q: str, words
 )  # fmt: skip
 def test_words_and_rules_are_not_taken_for_misread_rules(q: str) -> None:
     assert misread_rule(q) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "signs"),
+    [
+        ('after """', ['"""']),
+        (r'after " \"\"\""', [' """']),
+        (r'after "\n"', ["\n"]),
+        ("def( or x != y, x(", ["(", "!="]),
+        ('the token "("', ["("]),
+        ('"x ="', ["="]),
+        ('"as np"(', ["("]),
+        ('"', ['"']),
+    ],
+)
+def test_signs_among_words_are_told(words: str, signs: list[str]) -> None:
+    assert signs_of(words) == signs
+
+
+@pytest.mark.parametrize(
+    "words", ["", "after import", '"as np"', "import -torch", "don't os.path self-made", "a, b. c?"]
+)
+def test_what_words_are_written_with_is_no_sign(words: str) -> None:
+    assert signs_of(words) == []
+
+
+@given(st.text(max_size=30))
+def test_signs_hold_something_and_no_letters(words: str) -> None:
+    assert all(signs_of(words))
+    assert not any(char.isalnum() for sign in signs_of(words) for char in sign)
