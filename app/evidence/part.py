@@ -11,6 +11,8 @@ from app.evidence.loss import LossReport
 from app.rules.language import AnyRule
 from app.rules.text import to_text
 
+MORE = 4  # times the windows: half the width of the interval
+
 
 @dataclass(frozen=True, slots=True)
 class LossPart:
@@ -56,6 +58,12 @@ class LossPart:
     def shell_rule(self) -> str:
         """The rule as a shell takes it."""
         return shlex.quote(to_text(self.rule))
+
+    @property
+    def more_windows(self) -> int | None:
+        """How many to try next, where the loss did not stand out; None where that is all."""
+        read = self.report.settings.get("n_windows", loss.DEFAULT_WINDOWS) if self.report else 0
+        return min(read * MORE, loss.MAX_WINDOWS) if 0 < read < loss.MAX_WINDOWS else None
 
     @property
     def attempt(self) -> str:

@@ -60,6 +60,23 @@ def test_the_button_has_it_measured_and_comes_back(
     assert signed_in.get(href).headers["location"] == back
 
 
+def test_what_is_not_measurable_shows_what_was_read_and_what_may_help(
+    signed_in: TestClient, complete: Callable[[], None], change: Change
+) -> None:
+    press(signed_in)
+    complete()
+    change(is_measurable=False, ratio=None, ratio_low=None, ratio_high=None)
+    text = said(part(signed_in))
+    assert "Not measurable here" in text and "Try again" not in text
+    for words in ("Nats a token over", "intact ", "by the rule ", "at its mean "):
+        assert words in text
+    assert f"unitscope loss tiny-a/sae-1/{ON_SCRIPT} '{RULE}' --corpus" in text
+    assert "--windows 1024 (256 at most were read)" in text
+    change(settings={"n_windows": 4096, "seed": 0})
+    assert "a larger sample" in said(part(signed_in)) != text
+    assert "--windows" not in said(part(signed_in))
+
+
 def test_without_signing_in_the_form_is_kept_and_a_token_asked_for(client: TestClient) -> None:
     (form,) = part(client).all("form")
     data = {each.attributes["name"]: each.attributes["value"] for each in form.all("input")}
