@@ -12,7 +12,7 @@ from app.numbers import format_count
 from app.rule_search.evidence import report_evidence
 from app.rule_search.figures import Figure
 from app.rule_search.names import ABOUT, NAMES
-from app.rule_search.schemas import CounterExample, Evidence, EvidenceQuestion
+from app.rule_search.schemas import CounterExample, Evidence, EvidenceQuestion, OtherCorpus
 from app.rule_search.threshold_plot import ThresholdPlot, threshold_plot
 from app.rules.given import read_rule
 from app.search.questions import rule_query
@@ -80,6 +80,12 @@ class EvidencePage:
             "precision, recall or mass explained of exactly 0 or 1, the rule of three over the "
             "documents that have a say."
         )
+
+    @property
+    def differences(self) -> list[str]:
+        """In words, a sentence for each other corpus: which figures are apart from those here."""
+        assert self.report is not None
+        return [_difference(self.report, each) for each in self.report.others]
 
     @property
     def unit_href(self) -> str:
@@ -181,6 +187,25 @@ def evidence_page(
     unit = get_unit(session, model, source, index)
     stats = next(each for each in unit.stats if each.corpus == scan.corpus.slug)
     return EvidencePage(found, index, form, report, None, colour_scale(stats, "top"))
+
+
+def _difference(here: Evidence, there: OtherCorpus) -> str:
+    single = [each.corpus for each in (here, there) if each.n_documents < 2]
+    if single:
+        return (
+            f"Whether {there.corpus} differs cannot be said: the sample of {single[0]} is one "
+            "document, so there are no intervals."
+        )
+    if not there.differs_in:
+        return (
+            f"Over {there.corpus} no figure’s 95% interval is apart from that over {here.corpus}."
+        )
+    names = [NAMES[name] for name in NAMES if name in there.differs_in]
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return (
+        f"Over {there.corpus} {listed} differ{'s' if len(names) == 1 else ''} from {here.corpus}: "
+        "the two 95% intervals do not overlap."
+    )
 
 
 def _threshold(text: str | None) -> float | str:

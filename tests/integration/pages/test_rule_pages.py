@@ -3,9 +3,11 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from app.numbers import format_share
+from app.numbers import format_correlation, format_share
 from app.rule_search import evidence, service
+from app.rule_search.evidence_page import EvidenceForm, EvidencePage
 from app.rule_search.names import NAMES
+from app.rule_search.schemas import Evidence
 from tests.integration.pages.markup import parse
 from tests.integration.seed import ON_SCRIPT
 
@@ -125,6 +127,44 @@ def test_every_figure_has_its_rank_and_the_rule_its_base_rate(client: TestClient
         shared = f" ({rank['n_equal']} share it)" if rank["n_equal"] > 1 else ""
         assert shown[NAMES[rank["sort"]]] == f"{rank['place']}{shared}"
     assert f"of the {said['ranks'][0]['n_units']} units of tiny-a scanned over other-text" in text
+
+
+def test_corpora_stand_side_by_side_and_differences_are_in_words(client: TestClient) -> None:
+    asked = {"rule": ":word_start"}
+    page = parse(client.get("/tiny-a/mlp-0/7/test", params=asked).text)
+    path = "/api/v1/models/tiny-a/sources/mlp-0/units/7/test"
+    report = client.get(path, params=asked).json()
+    (other,) = report["others"]
+    (table,) = [t for t in page.all("table") if "by-corpus" in t.attributes.get("class", "")]
+    rows = {row.all("td")[0].text: row.all("td")[1:] for row in table.all("tr")[1:]}
+    for name, label in NAMES.items():
+        here, there = (" ".join(cell.text.split()) for cell in rows[label])
+        assert here.startswith(format_correlation(report[name]))
+        assert format_correlation(other[name]) in there and "[" in there
+        assert there.startswith("differs") == (name in other["differs_in"])
+    text = " ".join(page.text.split())
+    assert ("do not overlap" in text) == bool(other["differs_in"])
+
+
+def test_differences_are_told_by_name_and_not_where_there_are_no_intervals(
+    client: TestClient,
+) -> None:
+    path = "/api/v1/models/tiny-a/sources/mlp-0/units/7/test"
+    report = Evidence.model_validate(client.get(path, params={"rule": ":word_start"}).json())
+    (other,) = report.others
+
+    def said(**changed: object) -> str:
+        found = report.model_copy(update={"others": [other.model_copy(update=changed)]})
+        unit = None  # is not looked at
+        page = EvidencePage(unit, 7, EvidenceForm(), found, None, None)  # type: ignore[arg-type]
+        return page.differences[0]
+
+    assert said(differs_in=["recall", "mcc"]).startswith(
+        "Over other-text MCC and recall differ from"
+    )
+    assert said(differs_in=["r2"]).startswith("Over other-text R² differs from code")
+    assert said(differs_in=[]).startswith("Over other-text no figure")
+    assert "the sample of other-text is one document" in said(differs_in=[], n_documents=1)
 
 
 def test_tokens_where_the_rule_holds_are_outlined_in_counter_examples(client: TestClient) -> None:
