@@ -3,11 +3,11 @@
 Searching them is with the other searches of units (app.search.queries).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, cast, exists, func, select
+from sqlalchemy import Integer, and_, cast, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.labels.schemas import UnitLabel
@@ -37,27 +37,43 @@ def labels_of(
     session: Session, scan_id: int, source_id: int, indices: Collection[int]
 ) -> dict[int, UnitLabel]:
     """The automatic labels of units over one scan, by index; units without one are left out."""
-    if not indices:
-        return {}
-    query = (
-        select(Label, Corpus.slug)
-        .join(Scan, Scan.id == Label.scan_id)
-        .join(Corpus, Corpus.id == Scan.corpus_id)
-        .where(
-            Label.scan_id == scan_id,
-            Label.source_id == source_id,
-            Label.index.in_(indices),
-        )
-    )
-    return {row.index: _label(row, corpus) for row, corpus in session.execute(query)}
+    found = labels_at(session, {(scan_id, source_id): indices})
+    return {index: label for (_, _, index), label in found.items()}
 
 
 def labels_over(
     session: Session, scan_ids: Sequence[int], source_id: int, index: int
 ) -> list[UnitLabel]:
     """One unit's automatic labels, one a scan at most, in the order of the scans."""
-    found = [labels_of(session, scan_id, source_id, [index]) for scan_id in scan_ids]
-    return [label for each in found for label in each.values()]
+    found = labels_at(session, {(scan_id, source_id): [index] for scan_id in scan_ids})
+    keys = [(scan_id, source_id, index) for scan_id in scan_ids]
+    return [found[key] for key in keys if key in found]
+
+
+def labels_at(
+    session: Session, units: Mapping[tuple[int, int], Collection[int]]
+) -> dict[tuple[int, int, int], UnitLabel]:
+    """The automatic labels of units of several scans and sources, by one query.
+
+    units  by (scan id, source id) their indices; the answer is by (scan id, source id, index)
+    """
+    of_sources = [
+        and_(Label.scan_id == scan_id, Label.source_id == source_id, Label.index.in_(indices))
+        for (scan_id, source_id), indices in units.items()
+        if indices
+    ]
+    if not of_sources:
+        return {}
+    query = (
+        select(Label, Corpus.slug)
+        .join(Scan, Scan.id == Label.scan_id)
+        .join(Corpus, Corpus.id == Scan.corpus_id)
+        .where(or_(*of_sources))
+    )
+    return {
+        (row.scan_id, row.source_id, row.index): _label(row, corpus)
+        for row, corpus in session.execute(query)
+    }
 
 
 def is_labelled(session: Session, scan_id: int, source_id: int) -> bool:

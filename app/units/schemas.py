@@ -55,6 +55,9 @@ class Stats(BaseModel):
     std: float
     skewness: float | None
     kurtosis: float | None = Field(description="Excess kurtosis; null where std is 0.")
+    top_token: str | None = Field(
+        None, description="The token that carries most of its activation in the sample."
+    )
     histogram: Histogram
     intervals: list[Interval]
 
@@ -138,6 +141,9 @@ class SimilarUnit(BaseModel):
     max: float | None = Field(description="Null where it was not scanned over the corpus.")
     top_token: str | None = Field(description="The token that carries most of its activation.")
     promoted: list[str] = Field(description="The few tokens it promotes most.")
+    label: UnitLabel | None = Field(
+        None, description="The automatic one over the corpus; null where none was made."
+    )
     explanation: UnitExplanation | None = Field(None, description="The newest by a person.")
     page: str
     links: UnitLinks

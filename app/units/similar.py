@@ -15,6 +15,8 @@ from app.atlas.opened import OpenAtlas, OpenDirections
 from app.atlas.queries import Candidate, atlases, directions
 from app.explanations.queries import newest_of
 from app.explanations.schemas import UnitExplanation
+from app.labels.queries import labels_at
+from app.labels.schemas import UnitLabel
 from app.language_models.queries import token_texts
 from app.models import Unit, UnitStats
 from app.sources.queries import FoundSource, find_source, find_sources, find_unit
@@ -149,7 +151,7 @@ def _items(
     nearest: Nearest,
     limit: int,
 ) -> list[SimilarUnit]:
-    """The nearest with what helps to tell them apart: four queries, whatever their number."""
+    """The nearest with what helps to tell them apart: five queries, whatever their number."""
     chosen = [
         (candidates[place], unit, value)
         for place, unit, value in zip(
@@ -169,6 +171,7 @@ def _items(
     ids |= {row.top_token for row in figures.values() if row.top_token is not None}
     names = token_texts(session, found.model.tokenizer_id, ids)
     said = newest_of(session, {source_id: indices for source_id, (_, indices) in units.items()})
+    labels = _labels(session, units)
     return [
         _item(
             each,
@@ -178,6 +181,7 @@ def _items(
             [names[i] for i in promoted.get((each.found.source.id, unit), ())],
             names,
             said.get((each.found.source.id, unit)),
+            labels.get((each.found.source.id, unit)),
         )
         for each, unit, value in chosen
     ]
@@ -208,6 +212,19 @@ def _figures(
     return {(row.source_id, row.unit_index): row for row in session.execute(query)}
 
 
+def _labels(
+    session: Session, units: dict[int, tuple[Candidate[Any], list[int]]]
+) -> dict[_Key, UnitLabel]:
+    """The automatic labels, of the units whose source was scanned over the corpus."""
+    over = {
+        (each.scan.scan.id, source_id): indices
+        for source_id, (each, indices) in units.items()
+        if each.scan is not None
+    }
+    found = labels_at(session, over)
+    return {(source_id, unit): label for (_, source_id, unit), label in found.items()}
+
+
 def _promoted(
     session: Session, units: dict[int, tuple[Candidate[Any], list[int]]]
 ) -> dict[_Key, list[int]]:
@@ -230,6 +247,7 @@ def _item(
     promoted: list[str],
     names: dict[int, str],
     explanation: UnitExplanation | None,
+    label: UnitLabel | None,
 ) -> SimilarUnit:
     model, source = each.found.model.slug, each.found.source
     corpus = each.found.corpus_for_link(each.scan.corpus) if each.scan else None
@@ -246,6 +264,7 @@ def _item(
             "max": None if row is None else row.max,
             "top_token": None if row is None or row.top_token is None else names[row.top_token],
             "promoted": promoted,
+            "label": label,
             "explanation": explanation,
             "page": page,
             "links": UnitLinks(
