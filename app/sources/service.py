@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 from sqlalchemy.orm import Session
 
 from app import urls
@@ -20,6 +21,7 @@ from app.units.schemas import UnitKind, UnitRow
 PAGE_SIZE = 50
 # "Dense" units fire on so much that their strongest examples say little of what they do.
 DENSE_FROM = 0.1
+MOST_UNEXPLAINED = float(str(np.nextafter(np.float32(MIN_EXPLAINED), np.float32(0))))
 
 KINDS_PLURAL: dict[UnitKind, str] = {
     "neuron": "neurons",
@@ -133,6 +135,15 @@ class UnitsPart:
     def explained_href(self) -> str:
         """The units that their label explains."""
         return Listing(self.listing.corpus, min_r2=MIN_EXPLAINED).href(self.source)
+
+    @property
+    def n_unexplained(self) -> int:
+        return self.explained.n_labelled - self.explained.n_explained
+
+    @property
+    def unexplained_href(self) -> str:
+        """The units whose best rule explains less: up to the nearest number below the bound."""
+        return Listing(self.listing.corpus, max_r2=MOST_UNEXPLAINED).href(self.source)
 
     @property
     def least_explained(self) -> float:

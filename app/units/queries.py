@@ -157,16 +157,19 @@ def _all_stats(session: Session, found: FoundSource, index: int) -> list[Stats]:
         )
     )
     rows = {row.scan_id: (row, n) for row, n in session.execute(query)}
+    tops = {scan_id: row.token_ids[0] for scan_id, (row, _) in rows.items() if row.token_ids}
+    names = token_texts(session, found.model.tokenizer_id, tops.values())
     return [
-        _stats(scan.corpus.slug, *rows[scan.scan.id])
+        _stats(scan.corpus.slug, *rows[scan.scan.id], names.get(tops.get(scan.scan.id, -1)))
         for scan in found.scans
         if scan.scan.id in rows
     ]
 
 
-def _stats(corpus: str, row: UnitStats, n_windows: int | None) -> Stats:
+def _stats(corpus: str, row: UnitStats, n_windows: int | None, top_token: str | None) -> Stats:
     return Stats(
         corpus=corpus,
+        top_token=top_token,
         n_tokens=row.n_tokens,
         n_active=row.n_active,
         density=row.density,

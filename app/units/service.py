@@ -95,6 +95,14 @@ class Choice(NamedTuple):
     is_current: bool
 
 
+class OverCorpus(NamedTuple):
+    """The unit over one of its corpora; the link shows it there."""
+
+    corpus: Choice
+    stats: Stats
+    label: UnitLabel | None
+
+
 class Shown(NamedTuple):
     """An example and its layout."""
 
@@ -246,6 +254,16 @@ class UnitPage(ExamplesPart):
             )
             for i, each in enumerate(self.unit.stats)
         ]
+
+    @property
+    def over_corpora(self) -> list[OverCorpus]:
+        """The unit over each corpus, the largest first; none for a unit of one."""
+        labels = {label.corpus: label for label in self.unit.labels}
+        over = [
+            OverCorpus(choice, stats, labels.get(stats.corpus))
+            for choice, stats in zip(self.corpora, self.unit.stats, strict=True)
+        ]
+        return over if len(over) > 1 else []
 
     @property
     def intervals_href(self) -> str:

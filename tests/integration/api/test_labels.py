@@ -12,6 +12,7 @@ from app.errors import Conflict, NotFound
 from app.labels.best import MIN_EXPLAINED, MIN_POSITIVE
 from app.labels.making import Labelled, label_model, label_scan
 from app.models import Scan
+from app.numbers import format_share
 from app.rules.evaluation import evaluate
 from app.rules.language import to_value
 from app.rules.library import library
@@ -93,6 +94,19 @@ def test_rows_carry_the_label_and_are_chosen_by_it(labelled: Seeded, get: Get) -
     assert {row["index"] for row in rest} == {i for i, r2 in known.items() if r2 <= middle}
 
 
+def test_the_unexplained_are_a_link_to_exactly_them(
+    labelled: Seeded, client: TestClient, walk: Get
+) -> None:
+    with_label = [r for r in walk(f"{PATH}/mlp-0/units", 50) if r["label"]]
+    wanted = {r["index"] for r in with_label if r["label"]["r2"] < MIN_EXPLAINED}
+    page = parse(client.get("/tiny-a/mlp-0").text)
+    (link,) = [a for a in page.all("a") if a.text.startswith("the other ")]
+    assert link.text == f"the other {len(wanted)}"
+    listed = parse(client.get(link.attributes["href"]).text).all("tbody")[0].all("tr")
+    found = {int(row.all("a")[0].text.split("/")[-1]) for row in listed if row.all("a")}
+    assert found == wanted
+
+
 @pytest.fixture
 def explained(module_engine: Engine, labelled: Seeded) -> None:
     """All labels over `code` count as explaining: noise has none that do."""
@@ -156,6 +170,47 @@ def test_the_sources_page_plots_how_much_is_explained(labelled: Seeded, client: 
     assert links
     assert client.get(links[0]).status_code == 200
     assert "How much is explained" not in client.get("/tiny-b/mlp-0").text
+
+
+@pytest.mark.parametrize("corpus", ["code", "other-text"])
+@pytest.mark.parametrize("by", ["activation", "direction"])
+def test_similar_units_carry_their_labels(
+    labelled: Seeded, client: TestClient, get: Get, corpus: str, by: str
+) -> None:
+    found = get(f"{PATH}/mlp-0/units/2/similar", by=by, corpus=corpus, limit=40)["items"]
+    for item in found:
+        labels = get(f"{PATH}/{item['source']}/units/{item['index']}")["labels"]
+        own = next((label for label in labels if label["corpus"] == corpus), None)
+        assert item["label"] == own
+    assert sum(item["label"] is not None for item in found) > 10
+    lists = parse(client.get(f"/tiny-a/mlp-0/2/similar?corpus={corpus}").text)
+    assert "label" in [th.text for th in lists.all("th")]
+
+
+def test_the_units_page_compares_its_corpora(
+    labelled: Seeded, client: TestClient, get: Get
+) -> None:
+    unit = get(f"{PATH}/mlp-0/units/2")
+    page = parse(client.get("/tiny-a/mlp-0/2?corpus=other-text").text)
+    (part,) = [each for each in page.all("section") if each.attributes.get("id") == "corpora"]
+    rows = part.all("tbody")[0].all("tr")
+    assert len(rows) == len(unit["stats"]) == 2
+    for row, stats in zip(rows, unit["stats"], strict=True):
+        assert row.all("a")[0].text == stats["corpus"]
+        assert format_share(stats["density"]) in row.text
+        assert " ".join(stats["top_token"].split()) in " ".join(row.text.split())
+        label = next(each for each in unit["labels"] if each["corpus"] == stats["corpus"])
+        assert ("unexplained" in row.text) != label["is_explained"]
+    current = [row.all("a")[0].attributes.get("aria-current") for row in rows]
+    assert sorted(map(str, current)) == ["None", "page"]
+    hrefs = [row.all("a")[0].attributes["href"] for row in rows]
+    assert sum("corpus=" in href for href in hrefs) == 1
+    assert all(client.get(href).status_code == 200 for href in hrefs)
+
+
+def test_a_unit_of_one_corpus_has_no_table_of_them(client: TestClient) -> None:
+    assert 'id="corpora"' not in client.get("/tiny-b/mlp-0/2").text
+    assert 'id="corpora"' not in client.get("/tiny-a/mlp-0/2?embed=1").text
 
 
 def test_only_complete_scans_that_are_there_are_labelled(
