@@ -40,21 +40,22 @@ ClassName = Literal["digit", "upper", "punctuation", "newline", "space", "word_s
 InsideName = Literal["quotes", "brackets", "comment"]
 
 CLASSES: dict[ClassName, str] = {
-    "digit": "but for blanks around it, decimal digits only",
-    "upper": "its first character that is no blank is a capital letter",
-    "punctuation": "but for blanks around it, punctuation or symbols only",
-    "newline": "it holds a line feed or a carriage return",
-    "space": "blanks only, newlines among them",
-    "word_start": "it begins a word: blanks and then a letter, digit or _, or at once such a "
-    "character where the token before does not end in one",
+    "digit": "decimal digits only, blanks around them aside",
+    "upper": "begins with a capital letter, blanks before it aside",
+    "punctuation": "punctuation or symbols only, blanks around them aside",
+    "newline": "has a line feed or a carriage return in it",
+    "space": "blanks only; newlines are blanks",
+    "word_start": "begins a word: blanks and then a letter, digit or _; or such a character at "
+    "once, where the token before does not end in one",
 }
-"""The tokens of each class; special tokens are of none. Computed by app.rules.vocabulary and
-app.rules.evaluation."""
+"""What the text of a class's tokens is; special tokens are of none. Computed by
+app.rules.vocabulary and app.rules.evaluation."""
 INSIDES: dict[InsideName, str] = {
     "quotes": "after an opening \", ' or ` on the same line, or after a triple one on any; what a "
     "backslash spares, and an apostrophe within a word, opens and closes nothing",
     "brackets": "after a (, [ or { that no closing one has met; those in quotes count as well",
-    "comment": "after # or // to the end of the line, /* to */, <!-- to -->; not those in quotes",
+    "comment": "to the end of the line after a # that is first in it or follows a blank, or a // "
+    "that is first or follows one of ; { } , ) and within /* */ and <!-- -->; not those in quotes",
 }
 """What each is inside of (app.rules.insides)."""
 ABOUT_INSIDE = (
@@ -95,7 +96,9 @@ class Tokens(Rule):
 class Class(Rule):
     """Tokens of a kind."""
 
-    name: ClassName = Field(alias="class", description=f"Of a token: {_listed(CLASSES)}.")
+    name: ClassName = Field(
+        alias="class", description=f"What the token's text is. {_listed(CLASSES)}."
+    )
 
 
 class Prefix(Rule):

@@ -129,7 +129,7 @@ def test_a_line_that_is_no_rule_says_what_is_wrong_in_its_place(client: TestClie
 def test_the_documents_say_what_each_class_is(client: TestClient) -> None:
     schemas = client.get("/api/openapi.json").json()["components"]["schemas"]
     about = schemas["Class"]["properties"]["class"]["description"]
-    assert "`digit`: but for blanks around it, decimal digits only" in about
+    assert "`digit`: decimal digits only" in about
     assert "mid-string" in schemas["Inside"]["properties"]["inside"]["description"]
 
 
