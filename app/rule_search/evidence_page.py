@@ -82,6 +82,18 @@ class EvidencePage:
         )
 
     @property
+    def left_out(self) -> list[str]:
+        """Sources that were not compared, those with the same reason together."""
+        assert self.report is not None
+        by_reason: dict[str, list[str]] = {}
+        for each in self.report.left_out:
+            by_reason.setdefault(each.reason.rstrip("."), []).append(each.source)
+        return [
+            f"{', '.join(sources)} ({reason.removeprefix('was ')})"
+            for reason, sources in by_reason.items()
+        ]
+
+    @property
     def differences(self) -> list[str]:
         """In words, a sentence for each other corpus: which figures are apart from those here."""
         assert self.report is not None

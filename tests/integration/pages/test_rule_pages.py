@@ -8,6 +8,7 @@ from app.rule_search import evidence, service
 from app.rule_search.evidence_page import EvidenceForm, EvidencePage
 from app.rule_search.names import NAMES
 from app.rule_search.schemas import Evidence
+from app.units.schemas import LeftOut
 from tests.integration.pages.markup import parse
 from tests.integration.seed import ON_SCRIPT
 
@@ -146,6 +147,20 @@ def test_corpora_stand_side_by_side_and_differences_are_in_words(client: TestCli
     assert ("do not overlap" in text) == bool(other["differs_in"])
 
 
+def page_of(report: Evidence) -> EvidencePage:
+    unit = None  # is not looked at
+    return EvidencePage(unit, 7, EvidenceForm(), report, None, None)  # type: ignore[arg-type]
+
+
+def test_sources_that_are_left_out_for_one_reason_are_named_together(client: TestClient) -> None:
+    path = "/api/v1/models/tiny-a/sources/mlp-0/units/7/test"
+    report = Evidence.model_validate(client.get(path, params={"rule": ":word_start"}).json())
+    reasons = {"a": "was not scanned over c", "b": "has no atlas.", "d": "was not scanned over c"}
+    left_out = [LeftOut(source=each, reason=reason) for each, reason in reasons.items()]
+    page = page_of(report.model_copy(update={"left_out": left_out}))
+    assert page.left_out == ["a, d (not scanned over c)", "b (has no atlas)"]
+
+
 def test_differences_are_told_by_name_and_not_where_there_are_no_intervals(
     client: TestClient,
 ) -> None:
@@ -155,9 +170,7 @@ def test_differences_are_told_by_name_and_not_where_there_are_no_intervals(
 
     def said(**changed: object) -> str:
         found = report.model_copy(update={"others": [other.model_copy(update=changed)]})
-        unit = None  # is not looked at
-        page = EvidencePage(unit, 7, EvidenceForm(), found, None, None)  # type: ignore[arg-type]
-        return page.differences[0]
+        return page_of(found).differences[0]
 
     assert said(differs_in=["recall", "mcc"]).startswith(
         "Over other-text MCC and recall differ from"
