@@ -63,7 +63,8 @@ class LossPart:
     def more_windows(self) -> int | None:
         """How many to try next, where the loss did not stand out; None where that is all."""
         read = self.report.settings.get("n_windows", loss.DEFAULT_WINDOWS) if self.report else 0
-        return min(read * MORE, loss.MAX_WINDOWS) if 0 < read < loss.MAX_WINDOWS else None
+        more = max(read * MORE, loss.DEFAULT_WINDOWS)
+        return min(more, loss.MAX_WINDOWS) if 0 < read < loss.MAX_WINDOWS else None
 
     @property
     def attempt(self) -> str:

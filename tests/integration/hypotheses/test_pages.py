@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from fastapi.testclient import TestClient
 
+from app.rule_search.names import NAMES
 from tests.integration.pages.markup import Element, parse
 from tests.integration.seed import ON_SCRIPT
 
@@ -61,6 +62,7 @@ def test_a_tested_rule_is_saved_and_stands_on_the_units_page(signed_in: TestClie
     words = " ".join(item.text.split())
     for word in ("closing tags", '"</script>"', "mass explained", "other-text", "By ada"):
         assert word in words
+    assert [each.text for each in item.all("dt")] == [*NAMES.values()]
     (link,) = item.all("a")
     report = parse(signed_in.get(link.attributes["href"]).text)
     inputs = {i.attributes.get("name"): i.attributes.get("value", "") for i in report.all("input")}

@@ -161,6 +161,12 @@ def test_sources_that_are_left_out_for_one_reason_are_named_together(client: Tes
     assert page.left_out == ["a, d (not scanned over c)", "b (has no atlas)"]
 
 
+def test_how_counter_examples_were_chosen_is_told_where_not_all_are_shown() -> None:
+    page = page_of(None)  # type: ignore[arg-type]
+    assert page.about_cases(1672, 12, "the strongest") == "1,672 cases, 12 shown: the strongest."
+    assert page.about_cases(1, 1, "the strongest") == "1 case."
+
+
 def test_differences_are_told_by_name_and_not_where_there_are_no_intervals(
     client: TestClient,
 ) -> None:
