@@ -165,6 +165,17 @@ def test_another_rule_is_measured_as_the_first_was(client: TestClient, bearer: B
         assert changed[name] == fresh[name]
 
 
+def test_a_rule_is_taken_in_one_line(client: TestClient, bearer: Bearer) -> None:
+    headers = bearer()
+    saved = save(client, headers, rule=":digit")
+    assert saved["rule"] == {"class": "digit"}
+    address = saved["links"]["self"]
+    changed = client.patch(address, json={"rule": '!"a"'}, headers=headers).json()
+    assert (changed["rule"], changed["text"]) == ({"not": {"tokens": ["a"]}}, '!"a"')
+    refused = client.patch(address, json={"rule": ":number"}, headers=headers)
+    assert refused.status_code == 422 and ":digit" in refused.json()["detail"]
+
+
 @pytest.mark.parametrize("name", [LONG, "<script>alert(1)</script>", "{{ 7*7 }}", "🙂", "' OR 1=1"])
 def test_any_text_is_a_name(client: TestClient, bearer: Bearer, name: str) -> None:
     assert save(client, bearer(), name=name)["name"] == name
