@@ -94,8 +94,14 @@ def _open(session: Session, each: Candidate[OpenAtlas], opened: Compared) -> Non
 
 
 def _sample_of(session: Session, sources: Sequence[FoundSource], corpus: str | None) -> CurrentScan:
-    """The first scan over the corpus asked for, or the largest, of which an atlas was kept."""
+    """The first scan over the corpus asked for, or the largest, of which an atlas was kept.
+
+    Raises NotFound where there is no such scan, AtlasMissing where none has an atlas.
+    """
     scans = [scan for each in sources for scan in each.scans if corpus in (None, scan.corpus.slug)]
+    if not scans:
+        named = ", ".join(each.source.slug for each in sources)
+        raise NotFound(f"None of these was scanned over {corpus}: {named}. Index them over it.")
     scans.sort(key=lambda scan: (-scan.corpus.n_tokens, scan.corpus.slug))
     for scan in scans:
         of_sample = atlases(session, sources, scan)

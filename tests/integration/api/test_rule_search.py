@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import Engine
 
+from app import db
+from app.errors import NotFound
+from app.language_models.queries import find_model
+from app.rule_search import compared
+from app.sources.queries import find_sources
 from tests.integration.seed import DEAD, ON_SCRIPT, SCRIPT, Seeded
 
 Ask = Callable[..., Any]
@@ -266,3 +272,14 @@ def test_a_short_rule_fits_an_address(client: TestClient, ask: Ask) -> None:
     assert without_time(short.json()) == without_time(report)
     for wrong in ({"rule": "nope("}, {"rule": ":digit", "threshold": "x"}, {}):
         assert client.get(path, params=wrong).status_code == 422
+
+
+def test_sources_that_were_not_scanned_over_the_corpus_are_named(
+    module_engine: Engine, seeded: Seeded
+) -> None:
+    with db.session(module_engine) as session:
+        found = find_sources(session, find_model(session, "tiny-a"))
+        for each in found:
+            each.scans[:] = [scan for scan in each.scans if scan.corpus.slug == "code"]
+        with pytest.raises(NotFound, match="over other-text: mlp-0, mlp-1, sae-1"):
+            compared._sample_of(session, found, "other-text")

@@ -423,7 +423,7 @@ def test_a_control_stands_beside_its_model_over_the_same_sample(
         best = search_rule(session, control.model_slug, question)
     (found,) = answer.controls
     assert (found.model, found.n_units) == (control.model_slug, best.n_units)
-    assert found.value == best.items[0].mcc
+    assert found.value == best.items[0].auroc
     assert best.controls == []
 
 

@@ -139,7 +139,7 @@ def test_a_taken_name_gets_a_number_and_a_note(store: Callable[..., StoredCorpus
     assert (second.corpus.slug, third.corpus.slug) == ("my-texts-2", "my-texts-3")
     assert second.notes == (
         "The name 'my-texts' belongs to a corpus of other texts, another tokenizer or other window "
-        "settings; this one is called 'my-texts-2'.",
+        "settings (--tokens, --context, --bos, --pack); this one is called 'my-texts-2'.",
     )
 
 
