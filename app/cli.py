@@ -108,7 +108,7 @@ def serve(
 
     place = serving.place(host, port)
     place.check_free()
-    db.prepare(db.get_engine())
+    db.ready()
     serving.serve(place, n_workers=workers)
 
 
@@ -325,33 +325,33 @@ def revoke_token(name: Annotated[str, typer.Argument(help="The token's name.")])
 @export.command("hypotheses")
 def export_hypotheses(model: ModelName, out: Out = "-") -> None:
     """Write a model's hypotheses with their figures, one a line."""
-    from app.hypotheses import commands
+    from app.notes import commands
 
-    commands.export(model, out)
+    commands.export("hypotheses", model, out)
 
 
 @export.command("explanations")
 def export_explanations(model: ModelName, out: Out = "-") -> None:
     """Write what people said of a model's units, one explanation a line."""
-    from app.explanations import commands
+    from app.notes import commands
 
-    commands.export(model, out)
+    commands.export("explanations", model, out)
 
 
 @import_.command("hypotheses")
 def import_hypotheses(file: Exported) -> None:
     """Add exported hypotheses to units of the same weights, all of them or none."""
-    from app.hypotheses import commands
+    from app.notes import commands
 
-    commands.import_(file)
+    commands.import_("hypotheses", file)
 
 
 @import_.command("explanations")
 def import_explanations(file: Exported) -> None:
     """Add exported explanations to units of the same weights, all of them or none."""
-    from app.explanations import commands
+    from app.notes import commands
 
-    commands.import_(file)
+    commands.import_("explanations", file)
 
 
 @database.command("upgrade")

@@ -57,6 +57,13 @@ def get_engine() -> Engine:
     return make_engine(database_url())
 
 
+def ready() -> Engine:
+    """The process's engine, on a database whose schema fits: what a command begins with."""
+    engine = get_engine()
+    prepare(engine)
+    return engine
+
+
 def make_engine(url: str) -> Engine:
     """An engine on `url`, checked to reach a server that is new enough."""
     engine = create_engine(

@@ -8,12 +8,16 @@ from fastapi.dependencies.utils import get_flat_params
 
 from app.cursors import MAX_LIMIT
 from app.errors import InvalidInput
+from app.rules.text import MAX_TEXT
 
 ModelSlug = Annotated[str, Path(description="A model's slug.")]
 SourceSlug = Annotated[str, Path(description="A source's slug, such as `mlp-2`.")]
 UnitIndex = Annotated[int, Path(description="The unit's index in its source, from 0 on.")]
 CorpusSlug = Annotated[
     str | None, Query(description="A corpus's slug; by default the largest that was scanned.")
+]
+RuleText = Annotated[
+    str, Query(min_length=1, max_length=MAX_TEXT, description="In one line, or as JSON.")
 ]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most.")]
 Cursor = Annotated[

@@ -20,6 +20,7 @@ from app import db
 from app.errors import InvalidInput
 from app.models import Corpus, Scan
 from app.slugs import is_slug, slugify
+from app.tasks import scan_queue
 from workers.jobs import ledger, queue
 from workers.jobs.follow import follow
 from workers.jobs.loading import Loaded
@@ -309,7 +310,7 @@ class _Job:
         """Carries scans out in this process, and whoever else works on them, until all are done."""
         request = self.request
         options = WorkerOptions(request.device, request.threads, request.trust_remote_code)
-        queues = [queue.queue_name(each) for each in scan_ids]
+        queues = [scan_queue(each) for each in scan_ids]
         worker = ShardWorker(self.engine, options, queues, after_scan)
         with db.session(self.engine) as session:
             scans = [session.get_one(Scan, scan_id) for scan_id in scan_ids]

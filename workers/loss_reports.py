@@ -118,8 +118,7 @@ def _questions(
     go_on: Callable[[], None],
 ) -> tuple[dict[int, Question], dict[int, Result]]:
     """By report, where its rule holds in the chosen windows, or why that cannot be said."""
-    window_of = np.searchsorted(text.window_starts, text.counted, side="right") - 1
-    is_chosen, evaluation = np.isin(window_of, chosen), Evaluation(text)
+    is_chosen, evaluation = np.isin(text.window_of, chosen), Evaluation(text)
     questions: dict[int, Question] = {}
     refused: dict[int, Result] = {}
     for report in reports:

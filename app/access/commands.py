@@ -14,8 +14,7 @@ from app.times import format_moment
 
 def create(name: str, scopes: Sequence[str]) -> None:
     """Makes a token and prints its secret, and nothing else on the standard output."""
-    engine = db.get_engine()
-    db.prepare(engine)
+    engine = db.ready()
     with db.session(engine) as session:
         secret = tokens.create(session, name, scopes)
     print(secret)
@@ -29,8 +28,7 @@ def create(name: str, scopes: Sequence[str]) -> None:
 
 def list_tokens(*, is_json: bool) -> None:
     """Prints the tokens, without their secrets."""
-    engine = db.get_engine()
-    db.prepare(engine)
+    engine = db.ready()
     with db.session(engine) as session:
         found = tokens.list_tokens(session)
     if is_json:
@@ -47,8 +45,7 @@ def list_tokens(*, is_json: bool) -> None:
 
 def revoke(name: str) -> None:
     """Takes a token back. Raises NotFound."""
-    engine = db.get_engine()
-    db.prepare(engine)
+    engine = db.ready()
     with db.session(engine) as session:
         tokens.revoke(session, name)
     print(f"The token {name!r} is taken back. What was written with it stays.")

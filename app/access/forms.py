@@ -86,20 +86,15 @@ def done(request: Request, href: str, sender: Visitor) -> Response:
     """303 to the page that shows what was written; a token that was typed is kept."""
     response = RedirectResponse(href, status_code=303, headers={"Cache-Control": "no-store"})
     if sender.secret is not None:
-        keep(request, response, sender.secret)
+        response.set_cookie(
+            cookie_name(request),
+            cookie_of(sender.secret),
+            max_age=DAYS * 24 * 3600,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
     return response
-
-
-def keep(request: Request, response: Response, secret: str) -> None:
-    """Sets the cookie."""
-    response.set_cookie(
-        cookie_name(request),
-        cookie_of(secret),
-        max_age=DAYS * 24 * 3600,
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
 
 
 def cookie_name(request: Request) -> str:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from app import urls
-from app.access.forms import TOKEN, FormFields, SignInNeeded, cookie_name, keep
+from app.access.forms import TOKEN, FormFields, SignInNeeded, Visitor, cookie_name, done
 from app.access.tokens import SCOPES, Writer, find_by_cookie, find_writer
 from app.errors import Unauthorized
 from app.sessions import RequestSession
@@ -37,12 +37,10 @@ def sign_in(request: Request, session: RequestSession, fields: FormFields) -> Re
     """Keeps the token, if it is one."""
     secret = fields.get(TOKEN, "").strip()
     try:
-        find_writer(session, secret)
+        sender = Visitor(find_writer(session, secret), secret)
     except Unauthorized as error:
         raise SignInNeeded(error.message, {}) from error
-    response = RedirectResponse(urls.sign_in(), 303, headers={"Cache-Control": "no-store"})
-    keep(request, response, secret)
-    return response
+    return done(request, urls.sign_in(), sender)
 
 
 @router.get("/sign-out", response_class=Response)

@@ -2,21 +2,17 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Response
 
 from app import urls
 from app.access.bearer import RESPONSES, may_write
 from app.evidence import service
 from app.evidence.schemas import LossAnswer, LossQuestion
 from app.evidence.service import Subject
-from app.parameters import CorpusSlug, ModelSlug, SourceSlug, UnitIndex
+from app.parameters import CorpusSlug, ModelSlug, RuleText, SourceSlug, UnitIndex
 from app.rules.given import read_rule
-from app.rules.text import MAX_TEXT
 from app.sessions import RequestSession
 
-RuleText = Annotated[
-    str, Query(min_length=1, max_length=MAX_TEXT, description="In one line, or as JSON.")
-]
 BY_TOKEN = [Depends(may_write("jobs"))]
 ANSWERS: dict[int | str, dict[str, Any]] = {
     **RESPONSES,

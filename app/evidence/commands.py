@@ -18,9 +18,10 @@ from app.errors import InvalidInput, NotFound
 from app.evidence.loss import DEFAULT_WINDOWS, LossReport, ask_loss, enqueue
 from app.models import Corpus, LanguageModel, Scan, ScanSource, Source
 from app.models import LossReport as Stored
+from app.rules.given import read_rule
 from app.rules.language import AnyRule, to_json
 from app.rules.reading import read_json
-from app.rules.text import parse, to_text
+from app.rules.text import to_text
 
 _PLACE = re.compile(r"([^/]+)/([^/]+)(?:/(\d{1,9}))?")
 
@@ -65,8 +66,7 @@ def loss(
     if not where.is_detached:
         indexing.check_device(where.device or "auto")
     model, source, asked = _asked(place, rules, units)
-    engine = db.get_engine()
-    db.prepare(engine)
+    engine = db.ready()
     with db.session(engine) as session:
         named = _find(session, model, source, corpus)
         found = _ask(session, named, asked, where)
@@ -122,7 +122,7 @@ def _asked(
     if units is not None and rules:
         raise InvalidInput("With --units the rules stand in its lines: leave out RULE.")
     if units is None:
-        asked = [(int(found[3]), _rule(rule)) for rule in rules]
+        asked = [(int(found[3]), read_rule(rule)) for rule in rules]
     else:
         lines = sys.stdin if units == "-" else _lines(units)
         asked = [_listed(number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -142,11 +142,7 @@ def _listed(number: int, line: str) -> tuple[int, AnyRule]:
     index, _, rule = line.rstrip("\r\n").partition("\t")
     if re.fullmatch(r"[0-9]{1,9}", index) is None or not rule:
         raise InvalidInput(f"--units, line {number}: wanted INDEX, a tab and a rule.")
-    return int(index), _rule(rule)
-
-
-def _rule(text: str) -> AnyRule:
-    return read_json(text) if text.lstrip().startswith("{") else parse(text)
+    return int(index), read_rule(rule)
 
 
 class _Named(NamedTuple):

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from app import loss_queue, urls
 from app.evidence import loss, service
 from app.evidence.loss import LossReport
+from app.rules.given import sent_rule
 from app.rules.language import AnyRule
 from app.rules.text import to_text
 
@@ -52,7 +53,7 @@ class LossPart:
     @property
     def sent_rule(self) -> str:
         """The rule as the form sends it."""
-        return service.sent_rule(self.rule)
+        return sent_rule(self.rule)
 
     @property
     def shell_rule(self) -> str:

@@ -8,7 +8,7 @@ from app.access.forms import FormFields, done, visitor
 from app.evidence import service
 from app.evidence.part import loss_part
 from app.evidence.schemas import LossQuestion
-from app.rules.given import read_rule
+from app.rules.given import read_rule, sent_rule
 from app.sessions import RequestSession
 from app.templating import answer, go, wants_fragment
 
@@ -33,7 +33,7 @@ def measure_loss(
         model,
         source,
         index,
-        rule=service.sent_rule(rule),
+        rule=sent_rule(rule),
         corpus=about.scan.corpus.slug,
         threshold=fields.get("threshold") or None,
     )

@@ -1,6 +1,5 @@
 """Asking for a report on recovered loss by the names that people use, and finding it again."""
 
-import json
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -106,9 +105,3 @@ def _answer(session: Session, about: Subject, report: LossReport) -> LossAnswer:
         **report.settings,
         **kept,
     )
-
-
-def sent_rule(rule: AnyRule) -> str:
-    """As a form sends it: line ends in a regex would be changed on the way, so as JSON there."""
-    text = to_text(rule)
-    return text if text.isprintable() else json.dumps(to_value(rule))

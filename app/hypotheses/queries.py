@@ -70,7 +70,7 @@ get_hypothesis = _notes.get
 find_hypothesis = _notes.find
 
 
-def every_one(session: Session, model: str) -> Iterator[HypothesisExport]:
+def all_of_model(session: Session, model: str) -> Iterator[HypothesisExport]:
     """All of a model, the oldest first, a batch in memory at a time. Raises NotFound."""
     return (_export(row) for row in _notes.rows_of_model(session, model))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from app import db
@@ -18,7 +17,7 @@ N_RECENT = 10
 
 def list_jobs(*, is_all: bool, is_json: bool) -> None:
     """Prints the unfinished jobs and the newest others; all of them where asked to."""
-    with db.session(_engine()) as session:
+    with db.session(db.ready()) as session:
         workers = queries.list_workers(session)
         jobs = _all(session, ()) if is_all else _recent(session)
         losses = count_loss(session)
@@ -30,7 +29,7 @@ def list_jobs(*, is_all: bool, is_json: bool) -> None:
 
 def show(job_id: int, *, is_json: bool) -> None:
     """Prints one job. Raises NotFound."""
-    with db.session(_engine()) as session:
+    with db.session(db.ready()) as session:
         page = job_page(session, job_id)
     if is_json:
         print(page.job.model_dump_json(indent=2))
@@ -40,15 +39,15 @@ def show(job_id: int, *, is_json: bool) -> None:
 
 def cancel(job_id: int) -> None:
     """Cancels one job. Raises NotFound, and Conflict for a complete one."""
-    service.change(_engine(), service.cancel, job_id)
+    service.change(db.ready(), service.cancel, job_id)
     print(f"Job {job_id} is cancelled. Workers stop within seconds; what was flushed is dropped.")
 
 
 def retry(job_id: int) -> None:
     """Queues a failed job again. Raises NotFound, Conflict and InvalidInput."""
-    service.change(_engine(), service.retry, job_id)
+    service.change(db.ready(), service.retry, job_id)
     print(f"Job {job_id} is queued again; it goes on from what is stored.")
-    with db.session(_engine()) as session:
+    with db.session(db.ready()) as session:
         is_alone = not queries.list_workers(session)
     if is_alone:
         print("No worker is alive: `unitscope worker` starts one.")
@@ -69,9 +68,3 @@ def _recent(session: Session) -> list[JobDetail]:
     over = queries.list_jobs(session, statuses=queries.OVER, limit=N_RECENT).items
     unfinished = _all(session, queries.UNFINISHED)
     return sorted(unfinished + over, key=lambda job: job.id, reverse=True)
-
-
-def _engine() -> Engine:
-    engine = db.get_engine()
-    db.prepare(engine)
-    return engine

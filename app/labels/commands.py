@@ -8,8 +8,7 @@ from app.labels.making import label_model
 
 def label(model: str, corpus: str | None) -> None:
     """Labels all units of a model's scans. Raises AppError as `label_model`."""
-    engine = db.get_engine()
-    db.prepare(engine)
+    engine = db.ready()
     done = label_model(engine, model, corpus, _tell)
     print(
         f"Of {done.n_units:,} units {done.n_explained:,} are labelled, "

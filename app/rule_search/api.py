@@ -6,7 +6,15 @@ from fastapi import APIRouter, Query
 
 from app import urls
 from app.cursors import DEFAULT_LIMIT
-from app.parameters import CorpusSlug, Density, Limit, ModelSlug, SourceSlug, UnitIndex
+from app.parameters import (
+    CorpusSlug,
+    Density,
+    Limit,
+    ModelSlug,
+    RuleText,
+    SourceSlug,
+    UnitIndex,
+)
 from app.rule_search import evidence, service
 from app.rule_search.evidence_page import EvidenceForm
 from app.rule_search.figures import USUAL_SORT, Figure
@@ -18,14 +26,10 @@ from app.rule_search.schemas import (
     RuleQuestion,
     Slug,
 )
-from app.rules.text import MAX_TEXT
 from app.sessions import RequestSession
 from app.units.api import CANNOT_COMPARE
 from app.units.schemas import UnitKind
 
-RuleText = Annotated[
-    str, Query(min_length=1, max_length=MAX_TEXT, description="In one line, or as JSON.")
-]
 ThresholdText = Annotated[str | None, Query(description="A number from 0 on, or `best`.")]
 
 router = APIRouter(prefix=f"{urls.API}/models/{{model}}", tags=["search"])

@@ -1,7 +1,5 @@
 """Positions that speak against a rule, as token windows with the unit's stored activations."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from sqlalchemy import select
@@ -27,8 +25,7 @@ def find_counter_examples(
     threshold: float,
 ) -> schemas.CounterExamples:
     """A few of each kind: it fires without the rule, and the rule holds without it."""
-    window_of = np.searchsorted(text.window_starts, text.counted, side="right") - 1
-    found = one_unit.counter_examples(atlas, unit, matched, window_of, threshold)
+    found = one_unit.counter_examples(atlas, unit, matched, text.window_of, threshold)
     chosen = [*found.fires_without.tolist(), *found.silent_despite.tolist()]
     shown = _Windows(session, scan, text, atlas.of_unit(unit), matched).at(chosen)
     return schemas.CounterExamples(
@@ -56,13 +53,12 @@ class _Windows:
         self.is_matched: Bool[np.ndarray, " positions"] = np.zeros(text.n_positions, bool)
         self.is_matched[matched] = True
 
-    def at(self, positions: Sequence[int]) -> list[schemas.CounterExample]:
+    def at(self, positions: list[int]) -> list[schemas.CounterExample]:
         """The windows of these positions, in their order; read together."""
         if not positions:
             return []
         text, corpus = self.text, self.scan.corpus
-        tokens = text.counted[np.array(positions)]
-        slots = np.searchsorted(text.window_starts, tokens, side="right") - 1
+        tokens, slots = text.counted[positions], text.window_of[positions]
         indices = self._sampled()[slots]
         query = with_document(corpus.id).where(TokenWindow.index.in_(indices.tolist()))
         rows = {window.index: (window, name) for window, name in self.session.execute(query)}

@@ -19,11 +19,11 @@ from app.rule_search.controls import find_controls
 from app.rule_search.counter_examples import find_counter_examples
 from app.rule_search.figures import FIGURES, USUAL_SORT, Figure, Matched, Threshold, figures
 from app.rule_search.intervals import count_documents
+from app.rule_search.measured import measure_over
 from app.rule_search.ranking import Ranked, rank
 from app.rule_search.schemas import Evidence, EvidenceQuestion, OtherCorpus
 from app.rule_search.service import figures_of
 from app.rule_search.thresholds import at_thresholds
-from app.rules.evaluation import evaluate
 from app.rules.hints import examine
 from app.rules.language import AnyRule, to_value
 from app.rules.text import to_text
@@ -63,10 +63,7 @@ def report_evidence(
         text=to_text(question.rule),
         floor=float(atlas.floors[index]),
         bands=_bands(session, opened, place, scan, index, matched),
-        thresholds=[
-            schemas.AtThreshold.model_validate(each)
-            for each in at_thresholds(atlas, index, matched)
-        ],
+        thresholds=at_thresholds(atlas, index, matched),
         ranks=_ranks(opened, place, index, matched, question.threshold),
         left_out=opened.left_out,
         library=_among_library(atlas, index, opened, item.values["r2"]),
@@ -161,22 +158,10 @@ def _over_others(
             continue
         opened = compared(session, found.model.slug, sources=[found.source.slug], own=other)
         if opened.atlases:
-            others.append(_over(opened, unit, question, here))
+            there, figures = measure_over(opened, found.source, unit, question)
+            differs_in = [name for name in FIGURES if _are_apart(here, there, name)]
+            others.append(OtherCorpus.model_validate({**figures, "differs_in": differs_in}))
     return others
-
-
-def _over(opened: Compared, unit: int, question: EvidenceQuestion, here: Ranked) -> OtherCorpus:
-    matched = evaluate(question.rule, opened.text)
-    documents = opened.text.documents
-    item = one_unit.evidence(opened.atlases[0], unit, matched, documents, question.threshold)
-    return OtherCorpus(
-        corpus=opened.corpus,
-        n_positions=opened.text.n_positions,
-        n_matched=len(matched),
-        n_documents=count_documents(documents),
-        differs_in=[name for name in FIGURES if _are_apart(here, item, name)],
-        **figures_of(item),
-    )
 
 
 def _are_apart(here: Ranked, there: Ranked, name: Figure) -> bool:

@@ -1,7 +1,5 @@
 """The page of the evidence on one unit and one rule."""
 
-import json
-import shlex
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -14,7 +12,7 @@ from app.rule_search.figures import Figure
 from app.rule_search.names import ABOUT, NAMES
 from app.rule_search.schemas import CounterExample, Evidence, EvidenceQuestion, OtherCorpus
 from app.rule_search.threshold_plot import ThresholdPlot, threshold_plot
-from app.rules.given import read_rule
+from app.rules.given import read_rule, sent_rule
 from app.search.questions import rule_query
 from app.sources.queries import FoundSource, find_unit
 from app.units.cells import ColourScale, cell_row, colour_scale
@@ -122,16 +120,8 @@ class EvidencePage:
 
     @property
     def sent_rule(self) -> str:
-        """The rule as a form sends it, which would change line ends in a regex: as JSON there."""
-        assert self.report is not None
-        is_plain = self.report.text.isprintable()
-        return self.report.text if is_plain else json.dumps(self.report.rule)
-
-    @property
-    def shell_rule(self) -> str:
-        """The rule as a shell takes it."""
-        assert self.report is not None
-        return shlex.quote(self.report.text)
+        """The rule as the form sends it."""
+        return sent_rule(read_rule(self.form.rule))
 
     @property
     def api_href(self) -> str:

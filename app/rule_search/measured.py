@@ -4,13 +4,15 @@ As the report of evidence has them, without what that compares them with, so tha
 atlas and a pass over the unit's entries.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
+from app.models import Source
 from app.rule_search import one_unit
-from app.rule_search.compared import compared
+from app.rule_search.compared import Compared, compared
 from app.rule_search.intervals import count_documents
+from app.rule_search.ranking import Ranked
 from app.rule_search.schemas import CorpusFigures, EvidenceQuestion
 from app.rule_search.service import figures_of
 from app.rules.evaluation import evaluate
@@ -35,16 +37,21 @@ def measure(
     found = find_unit(session, model, source, index)
     scan = found.scan_over(question.corpus)
     opened = compared(session, model, sources=[source], own=scan)
-    atlas = opened.atlases[opened.place_of(found.source)]
-    matched = evaluate(question.rule, opened.text)
-    item = one_unit.evidence(atlas, index, matched, opened.text.documents, question.threshold)
-    figures = CorpusFigures.model_validate(
-        {
-            "corpus": opened.corpus,
-            "n_positions": opened.text.n_positions,
-            "n_matched": len(matched),
-            "n_documents": count_documents(opened.text.documents),
-            **figures_of(item),
-        }
-    )
-    return Measured(scan.scan.id, figures)
+    _, figures = measure_over(opened, found.source, index, question)
+    return Measured(scan.scan.id, CorpusFigures.model_validate(figures))
+
+
+def measure_over(
+    opened: Compared, source: Source, unit: int, question: EvidenceQuestion
+) -> tuple[Ranked, dict[str, Any]]:
+    """What was measured over one corpus's atlas, and the same as the fields of `CorpusFigures`."""
+    text, atlas = opened.text, opened.atlases[opened.place_of(source)]
+    matched = evaluate(question.rule, text)
+    item = one_unit.evidence(atlas, unit, matched, text.documents, question.threshold)
+    return item, {
+        "corpus": opened.corpus,
+        "n_positions": text.n_positions,
+        "n_matched": len(matched),
+        "n_documents": count_documents(text.documents),
+        **figures_of(item),
+    }

@@ -159,8 +159,6 @@ class Band(BaseModel):
 class AtThreshold(BaseModel):
     """What moving the threshold would give; null where undefined."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     threshold: float
     precision: float | None
     recall: float | None

@@ -1,24 +1,14 @@
 """A unit and a rule at one threshold after the other: what moving the threshold costs and gains."""
 
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from app.atlas.opened import OpenAtlas
 from app.rule_search.figures import Matched
+from app.rule_search.schemas import AtThreshold
 
 N_THRESHOLDS = 40
 DIGITS = 4
-
-
-class AtThreshold(NamedTuple):
-    """`Figures` of app.rule_search.figures that a threshold enters; None where undefined."""
-
-    threshold: float
-    precision: float | None
-    recall: float | None
-    mcc: float | None
 
 
 def at_thresholds(
@@ -26,8 +16,8 @@ def at_thresholds(
 ) -> list[AtThreshold]:
     """Figures at `n` round thresholds from 0 up to below the unit's maximum, ascending.
 
-    A unit fires where its stored activation is above the threshold, as in `one_unit.of_one`. None
-    for a unit that is never above 0.
+    A unit fires where its stored activation is above the threshold, as in `one_unit.of_one`.
+    Nothing for a unit that is never above 0.
     """
     high = float(atlas.highs[unit])
     if not high > 0:
@@ -39,15 +29,16 @@ def at_thresholds(
     thresholds = np.array([float(f"{high * i / n:.{DIGITS}g}") for i in range(n)])
     n_fires = _above(values, thresholds)
     tp = _above(values[is_matched[positions]], thresholds)
-    columns = (
-        thresholds,
-        _ratio(tp, n_fires),
-        _ratio(tp, np.full(n, len(matched))),
-        _mcc(tp, n_fires, len(matched), atlas.n_positions),
-    )
+    columns = {
+        "threshold": thresholds,
+        "precision": _ratio(tp, n_fires),
+        "recall": _ratio(tp, np.full(n, len(matched))),
+        "mcc": _mcc(tp, n_fires, len(matched), atlas.n_positions),
+    }
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     return [
-        AtThreshold(row[0], *(None if np.isnan(value) else float(value) for value in row[1:]))
-        for row in zip(*(column.tolist() for column in columns), strict=True)
+        AtThreshold(**{k: None if np.isnan(v) else v for k, v in zip(columns, row, strict=True)})
+        for row in rows
     ]
 
 

@@ -85,6 +85,12 @@ class AtlasText:
         return flags[:-1]
 
     @cached_property
+    def window_of(self) -> Int64[np.ndarray, " positions"]:
+        """Each position's window, ascending."""
+        found: np.ndarray = np.searchsorted(self.window_starts, self.counted, side="right") - 1
+        return found
+
+    @cached_property
     def firsts(self) -> Int32[np.ndarray, " tokens"]:
         """The first token of each token's window."""
         firsts = self.window_starts[:-1].astype(np.int32)

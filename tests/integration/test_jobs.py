@@ -13,7 +13,7 @@ from sqlalchemy import Engine, inspect, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app import partitions
+from app import db, partitions
 from app.errors import Conflict, InvalidInput, NotFound
 from app.jobs import commands, service
 from app.models import Scan, Shard
@@ -121,7 +121,7 @@ def test_a_job_that_is_not_there_is_said(
 def test_a_deadlock_with_a_worker_is_got_over(
     engine: Engine, jobs: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "_engine", lambda: engine)
+    monkeypatch.setattr(db, "get_engine", lambda: engine)
     cancel = service.cancel
     fallen: list[int] = []
 

@@ -24,17 +24,12 @@ _JOBS = 10_000_000
 _SECONDS_KEPT = 3600.0
 
 
-def queue_name(scan_id: int) -> str:
-    """The queue of a scan's shards."""
-    return tasks.scan_queue(scan_id)
-
-
 def defer(session: Session, scan_id: int, priority: int, shard: int, seconds: float = 0.0) -> None:
     """Puts a shard's task into the queue when the transaction commits, unless one waits there."""
     tasks.defer(
         session,
         RUN_SHARD,
-        queue=queue_name(scan_id),
+        queue=tasks.scan_queue(scan_id),
         # A job before those that came after it, to its end: also what comes into the queue late.
         priority=priority * _JOBS - scan_id,
         lock=f"{scan_id}:{shard}",
@@ -56,7 +51,7 @@ def defer_open(session: Session, scan_id: int, priority: int) -> int:
     )
     left = session.execute(query).all()
     is_last = all(shard.kind == "finish" for shard in left)
-    waiting = set(session.scalars(_WAITING, {"queue": queue_name(scan_id)}))
+    waiting = set(session.scalars(_WAITING, {"queue": tasks.scan_queue(scan_id)}))
     due = [
         shard.number
         for shard in left
@@ -101,7 +96,7 @@ def scans_with_work(engine: Engine, queues: Sequence[str] | None) -> set[int]:
         return {
             scan_id
             for scan_id in session.scalars(query)
-            if queues is None or queue_name(scan_id) in queues
+            if queues is None or tasks.scan_queue(scan_id) in queues
         }
 
 

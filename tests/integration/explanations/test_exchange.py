@@ -10,8 +10,9 @@ from sqlalchemy import Engine, delete
 from app import db
 from app.access.tokens import Writer
 from app.errors import AppError
-from app.explanations import commands, queries, service
+from app.explanations import queries, service
 from app.models import Explanation
+from app.notes import commands
 from tests.integration.seed import DEAD, seed
 
 HOSTILE = "café 🙂 <b>\u202e\nsecond line"
@@ -33,7 +34,7 @@ def lines(
         session.execute(delete(Explanation))
         for text, unit in ((HOSTILE, 5), ("dead", DEAD)):
             service.write(session, "tiny-a", "sae-1", unit, text, Writer("ada", frozenset()))
-    commands.export("tiny-a", str(tmp_path / "out"))
+    commands.export("explanations", "tiny-a", str(tmp_path / "out"))
     with db.session(seeded_engine) as session:
         session.execute(delete(Explanation))
     return [json.loads(line) for line in (tmp_path / "out").read_bytes().splitlines()]
@@ -42,7 +43,7 @@ def lines(
 def bring_in(lines: list[dict[str, Any]], folder: Path) -> None:
     file = folder / "in"
     file.write_text("".join(json.dumps(line) + "\n\n" for line in lines))
-    commands.import_(str(file))
+    commands.import_("explanations", str(file))
 
 
 def there(engine: Engine) -> list[dict[str, Any]]:
@@ -90,4 +91,4 @@ def test_one_bad_line_brings_in_nothing(
 
 def test_a_file_that_is_not_there_is_named(seeded_engine: Engine, lines: list[Any]) -> None:
     with pytest.raises(AppError, match="nowhere"):
-        commands.import_("nowhere")
+        commands.import_("explanations", "nowhere")

@@ -12,9 +12,10 @@ from sqlalchemy import Engine, delete
 from app import db
 from app.access.tokens import Writer
 from app.errors import AppError, Conflict, InvalidInput, NotFound
-from app.hypotheses import commands, queries, service
+from app.hypotheses import queries, service
 from app.hypotheses.schemas import HypothesisDetail, NewHypothesis
 from app.models import Hypothesis
+from app.notes import commands
 from app.rules.text import parse
 from tests.integration.seed import DEAD, seed
 
@@ -61,11 +62,11 @@ def test_what_is_exported_and_imported_is_what_it_was(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out.jsonl"
-    commands.export("tiny-a", str(out))
-    commands.import_(str(out))
+    commands.export("hypotheses", "tiny-a", str(out))
+    commands.import_("hypotheses", str(out))
     assert listed(seeded_engine) == saved
     forget(seeded_engine)
-    commands.import_(str(out))
+    commands.import_("hypotheses", str(out))
     assert told(listed(seeded_engine)) == told(saved)
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("2 hypotheses of tiny-a")
@@ -76,7 +77,7 @@ def test_what_is_exported_and_imported_is_what_it_was(
 def test_a_line_holds_all_of_one(
     saved: list[HypothesisDetail], capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    commands.export("tiny-a", "-")
+    commands.export("hypotheses", "tiny-a", "-")
     lines = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
     assert [line["name"] for line in lines] == ["café 🙂", "<b>\u202e"]
     for line, each in zip(lines, reversed(saved), strict=True):
@@ -91,16 +92,16 @@ def test_what_cannot_be_written_leaves_what_was_there(
     out = tmp_path / "out.jsonl"
     out.write_text("before")
     with pytest.raises(NotFound):
-        commands.export("no-model", str(out))
+        commands.export("hypotheses", "no-model", str(out))
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(InvalidInput, match="full"):
-        commands.export("tiny-a", str(out))
+        commands.export("hypotheses", "tiny-a", str(out))
     assert out.read_text() == "before" and list(tmp_path.iterdir()) == [out]
     for path in (tmp_path, tmp_path / "no" / "where", "/dev/null"):
         with pytest.raises(InvalidInput, match="--out"):
-            commands.export("tiny-a", str(path))
+            commands.export("hypotheses", "tiny-a", str(path))
     with pytest.raises(InvalidInput, match="cannot be read"):
-        commands.import_(str(tmp_path / "none"))
+        commands.import_("hypotheses", str(tmp_path / "none"))
 
 
 def put(**values: Any) -> Change:
@@ -136,13 +137,13 @@ def test_a_line_that_will_not_do_is_named_and_nothing_is_added(
     error: type[AppError],
 ) -> None:
     out = tmp_path / "out.jsonl"
-    commands.export("tiny-a", str(out))
+    commands.export("hypotheses", "tiny-a", str(out))
     first, second = map(json.loads, out.read_text().splitlines())
     change(second)
     out.write_text("\n".join(json.dumps(line) for line in (first, second)))
     forget(seeded_engine)
     with pytest.raises(error, match="Line 2"):
-        commands.import_(str(out))
+        commands.import_("hypotheses", str(out))
     assert listed(seeded_engine) == []
 
 
@@ -150,10 +151,10 @@ def test_units_are_told_by_their_weights_and_not_by_the_models_name(
     seeded_engine: Engine, saved: list[HypothesisDetail], tmp_path: Path
 ) -> None:
     out = tmp_path / "out.jsonl"
-    commands.export("tiny-a", str(out))
+    commands.export("hypotheses", "tiny-a", str(out))
     out.write_text(out.read_text().replace('"tiny-a"', '"tiny-b"'))
     forget(seeded_engine)
-    commands.import_(str(out))
+    commands.import_("hypotheses", str(out))
     assert told(listed(seeded_engine)) == told(saved)
 
 
@@ -175,7 +176,7 @@ def test_what_nobody_could_have_exported_is_refused(
     change: dict[str, Any],
     said: str,
 ) -> None:
-    commands.export("tiny-a", str(tmp_path / "out"))
+    commands.export("hypotheses", "tiny-a", str(tmp_path / "out"))
     forget(seeded_engine)
     line = json.loads((tmp_path / "out").read_text().splitlines()[0])
     line["figures"] |= change.get("figures", {})
@@ -183,5 +184,5 @@ def test_what_nobody_could_have_exported_is_refused(
         json.dumps(line | {k: v for k, v in change.items() if k != "figures"})
     )
     with pytest.raises(InvalidInput, match=f"Line 1: .*{said}"):
-        commands.import_(str(tmp_path / "in"))
+        commands.import_("hypotheses", str(tmp_path / "in"))
     assert listed(seeded_engine) == []

@@ -18,6 +18,7 @@ from app import db
 from app.errors import AppError
 from app.jobs import service
 from app.models import Corpus, Scan, Shard, Worker
+from app.tasks import scan_queue
 from tests.fire import wait_for
 from workers.jobs import claims, ledger, queue
 from workers.jobs.claims import MOST_ATTEMPTS, Claim, ClaimLost
@@ -251,7 +252,7 @@ def test_there_is_work_while_a_shard_is_left_in_whosever_hands(
     engine: Engine, begin: Begin, worker: Callable[[], UUID]
 ) -> None:
     scan_id = begin()
-    ours, others = [queue.queue_name(scan_id)], [queue.queue_name(scan_id + 1)]
+    ours, others = [scan_queue(scan_id)], [scan_queue(scan_id + 1)]
     must(claims.claim(engine, scan_id, WINDOWS, worker()))
     with db.session(engine) as session:
         session.execute(text("DELETE FROM procrastinate_jobs"))

@@ -137,7 +137,7 @@ def test_a_shard_that_kills_every_worker_ends_the_scan_in_words(
 @pytest.fixture
 def cancel(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """What `unitscope jobs cancel` does."""
-    monkeypatch.setattr(commands, "_engine", lambda: engine)
+    monkeypatch.setattr(db, "get_engine", lambda: engine)
     return commands.cancel
 
 
